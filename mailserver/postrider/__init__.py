@@ -1,0 +1,1 @@
+"""Postrider's data plane: a whole mail server, complete without Kubernetes."""

@@ -1,0 +1,151 @@
+"""The snapshot: everything declared, as the server sees it. Frozen values, no behaviour but look-ups that cannot fail.
+
+Within a schema version changes only add: a reader ignores fields it does not know, a writer gives every new field a
+default.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+#: The snapshot version this code writes, and those it reads.
+VERSION = 1
+READABLE = (1,)
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Bytes = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[int, Meta(ge=0)]
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The common shape of everything in a snapshot: immutable, named fields, defaults not written."""
+
+
+class Limits(Row, frozen=True):
+    """What a stranger can make grow, and how far."""
+
+    message_bytes: Bytes = 50 * 1024 * 1024
+    recipients_per_message: Annotated[int, Meta(ge=1)] = 1000
+    #: Received header fields beyond which a message loops (RFC 5321 §6.3).
+    received_fields: Annotated[int, Meta(ge=1)] = 100
+    connections: Annotated[int, Meta(ge=1)] = 2000
+    connections_per_ip: Annotated[int, Meta(ge=1)] = 100
+    #: Failed logins per client address and per login within ten minutes before further tries wait.
+    login_failures: Annotated[int, Meta(ge=1)] = 10
+
+
+class Relay(Row, frozen=True):
+    """A smarthost that takes all mail for other domains."""
+
+    host: str
+    port: Port = 587
+    #: "starttls", "tls" or "none".
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    username: str = ""
+    #: Name of a row in the keys plane that holds the password, "" without AUTH.
+    password_key: str = ""
+
+
+class QueuePolicy(Row, frozen=True):
+    """How outbound mail is retried (FEATURES Q1)."""
+
+    first_retry: Seconds = 300
+    max_retry: Seconds = 4020
+    #: A message is returned after this time.
+    lifetime: Seconds = 5 * 24 * 3600
+    #: A delay DSN is sent after this time (RFC 5321 §4.5.4.1).
+    delay_notice: Seconds = 4 * 3600
+    #: Port of mail exchangers; differs from 25 in tests only.
+    smtp_port: Port = 25
+
+
+class Server(Row, frozen=True):
+    """The fleet: what one MailServer says."""
+
+    hostname: str
+    #: Namespace and name of the MailServer.
+    namespace: str = "default"
+    name: str = "default"
+    limits: Limits = Limits()
+    queue: QueuePolicy = QueuePolicy()
+    relay: Relay | None = None
+    #: CIDRs whose PROXY protocol header is believed (FEATURES S9).
+    proxy_networks: tuple[str, ...] = ()
+    #: The address failures of nobody's mail are told to; "" is postmaster@hostname.
+    postmaster: str = ""
+
+
+class Domain(Row, frozen=True):
+    """A domain we are responsible for; `name` in A-labels."""
+
+    name: str
+    namespace: str = "default"
+    #: Selectors in use for signing, in the order the signatures are added; keys are rows of the keys plane.
+    selectors: tuple[str, ...] = ()
+    #: Separates the user from the detail in local parts; "" switches sub-addressing off.
+    subaddress_separator: str = "+"
+
+
+class Mailbox(Row, frozen=True):
+    """One account: `address` in its normal form (model.address.Address.key)."""
+
+    address: str
+    namespace: str = "default"
+    #: Password verifiers (contract.passwords); any of them lets the user in. Empty: no login.
+    verifiers: tuple[str, ...] = ()
+    #: What the verifiers were made from: "uid/resourceVersion/key" of the Secret.
+    password_source: str = ""
+    quota_bytes: Bytes = 0  # 0: unlimited
+    #: First claimed, seconds since the epoch; decides between competing claims.
+    since: int = 0
+    display_name: str = ""
+
+
+class Alias(Row, frozen=True):
+    """An address that stands for others; `address` may be "*@domain", the catch-all."""
+
+    address: str
+    targets: tuple[str, ...]
+    namespace: str = "default"
+    since: int = 0
+
+
+class DkimKey(Row, frozen=True):
+    """A signing key. `pem` is PKCS#8 (keys plane: secret)."""
+
+    domain: str
+    selector: str
+    algorithm: Literal["RSA", "Ed25519"]
+    pem: str
+
+
+class Certificate(Row, frozen=True):
+    """A TLS certificate with its key, PEM (keys plane: secret). The first one is used where no name fits."""
+
+    names: tuple[str, ...]
+    chain: str
+    key: str
+
+
+class NamedSecret(Row, frozen=True):
+    """Another secret the configuration refers to by name (relay passwords)."""
+
+    name: str
+    value: str
+
+
+class Snapshot(Row, frozen=True):
+    """One generation of everything declared. Generation numbers only grow."""
+
+    server: Server
+    generation: int = 0
+    version: int = VERSION
+    domains: tuple[Domain, ...] = ()
+    mailboxes: tuple[Mailbox, ...] = ()
+    aliases: tuple[Alias, ...] = ()
+    keys: tuple[DkimKey, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
+    secrets: tuple[NamedSecret, ...] = ()

@@ -1,0 +1,107 @@
+"""Mail addresses: parsing, IDN and the one normal form that keys, claims and look-ups use."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from dataclasses import dataclass
+
+import idna
+
+# RFC 5321 §4.5.3.1: octets, not characters.
+MAX_LOCAL = 64
+MAX_DOMAIN = 255
+MAX_ADDRESS = 254  # RFC 3696 erratum 1690: a path of 256 less its angle brackets
+
+# RFC 5322 §3.2.3 atext; RFC 6531 §3.3 adds every non-ASCII character.
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\U0010ffff]+"
+_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+# RFC 5321 §4.1.2: qtextSMTP and quoted-pairSMTP.
+_QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x20-\x7e])*"')
+_LDH_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+_LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]", re.IGNORECASE)
+
+
+class AddressError(ValueError):
+    """The text is not a mail address or domain; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox address as it was written (RFC 5321 §4.1.2 Mailbox). Compare `key`, never the parts."""
+
+    local: str
+    domain: str
+
+    @property
+    def key(self) -> str:
+        """The normal form: local part unquoted, NFC and case-folded; domain as lower-case A-labels (RFC 5890)."""
+        return f"{normal_local(self.local)}@{normal_domain(self.domain)}"
+
+    @property
+    def is_ascii(self) -> bool:
+        """False when the local part needs SMTPUTF8 (RFC 6531); a U-label domain alone can be sent as A-labels."""
+        return self.local.isascii()
+
+    def __str__(self) -> str:
+        return f"{self.local}@{self.domain}"
+
+
+def parse_address(text: str) -> Address:
+    """Parse `local@domain` without angle brackets or source route. Raises AddressError."""
+    local, at, domain = text.rpartition("@")
+    if not at:
+        raise AddressError(f"{_shown(text)}: an address needs an @")
+    if not local:
+        raise AddressError(f"{_shown(text)}: nothing before the @")
+    if not (_DOT_STRING.fullmatch(local) or _QUOTED.fullmatch(local)):
+        raise AddressError(f"{_shown(text)}: {_shown(local)} is not a local part (RFC 5321 §4.1.2)")
+    if len(local.encode()) > MAX_LOCAL:
+        raise AddressError(f"{_shown(text)}: the part before the @ is longer than {MAX_LOCAL} octets")
+    normal_domain(domain)
+    if len(text.encode()) > MAX_ADDRESS:
+        raise AddressError(f"{_shown(text)}: longer than {MAX_ADDRESS} octets")
+    return Address(local, domain)
+
+
+def normal_local(local: str) -> str:
+    """The local part as keys hold it: quoting removed where it changes nothing, NFC, case-folded."""
+    if local.startswith('"') and local.endswith('"') and len(local) >= 2:
+        bare = re.sub(r"\\(.)", r"\1", local[1:-1])
+        local = bare if _DOT_STRING.fullmatch(bare) else local
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
+
+
+def normal_domain(domain: str) -> str:
+    """The domain as lower-case A-labels, or an address literal in its canonical form. Raises AddressError."""
+    if domain.startswith("["):
+        return _normal_literal(domain)
+    if domain.isascii():
+        ascii_form = domain.lower()
+    else:
+        try:
+            ascii_form = idna.encode(domain, uts46=True).decode("ascii").lower()
+        except idna.IDNAError as error:
+            raise AddressError(f"{_shown(domain)} is not a domain name: {error}") from error
+    if not ascii_form or len(ascii_form) > MAX_DOMAIN:
+        raise AddressError(f"{_shown(domain)}: a domain name has 1 to {MAX_DOMAIN} octets")
+    for label in ascii_form.split("."):
+        if not _LDH_LABEL.fullmatch(label) or len(label) > 63:
+            raise AddressError(f"{_shown(domain)}: {_shown(label)} is not a label of a domain name (RFC 1123 §2.1)")
+    return ascii_form
+
+
+def _normal_literal(domain: str) -> str:
+    match = _LITERAL.fullmatch(domain)
+    try:
+        address = ipaddress.ip_address(match[1]) if match else None
+    except ValueError:
+        address = None
+    if address is None:
+        raise AddressError(f"{_shown(domain)} is not an address literal (RFC 5321 §4.1.3)")
+    return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -1,0 +1,25 @@
+"""Facts: what the checks found about a message. They hold no opinion; `verdict` does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One finding of one examiner, in the words of Authentication-Results (RFC 8601 §2.2)."""
+
+    method: str  # "spf", "dkim", "dmarc", "arc", "iprev", "content"
+    result: str  # "pass", "fail", "none", "temperror", "permerror" ...
+    reason: str = ""
+    #: ptype.property -> value, as in {"smtp.mailfrom": "a@example.test"}.
+    properties: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything known about a message when it is judged."""
+
+    size: int
+    received_count: int
+    findings: tuple[Fact, ...] = field(default=())

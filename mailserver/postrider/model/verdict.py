@@ -1,0 +1,20 @@
+"""Verdicts: what we do with a message, decided from facts and policy alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from postrider.model.reply import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Accept (perhaps into another mailbox), or refuse with a reply."""
+
+    #: None accepts.
+    refuse: Reply | None = None
+    #: Special-use attribute of the mailbox it goes to instead of INBOX, as in "\\Junk"; "" is INBOX.
+    special_use: str = ""
+
+
+ACCEPT = Verdict()

@@ -1,0 +1,155 @@
+"""Rows a reader hands out: accounts, mailboxes, messages, changes, queue rows. Frozen values."""
+
+from __future__ import annotations
+
+import enum
+from typing import NewType
+
+import msgspec
+
+#: An account: "namespace/address", the address in its normal form. The store makes it at its first use.
+Account = NewType("Account", str)
+
+
+def account_of(namespace: str, address: str) -> Account:
+    """The account that belongs to the Mailbox resource of this namespace and normal address."""
+    return Account(f"{namespace}/{address}")
+
+
+class Value(msgspec.Struct, frozen=True, array_like=True):
+    """The common shape: immutable, compact on the wire between front and writer."""
+
+
+class Flag(enum.IntFlag):
+    """System flags as bits; keywords are strings beside them (RFC 9051 §2.3.2)."""
+
+    SEEN = 1
+    ANSWERED = 2
+    FLAGGED = 4
+    DELETED = 8
+    DRAFT = 16
+
+
+class Body(Value, frozen=True):
+    """Bytes on their way in: held in `data`, or in an unsynced spool file at `path` (removed by whoever made it).
+
+    `hash` is SHA-256 over the bytes, `size` their number.
+    """
+
+    hash: bytes
+    size: int
+    data: bytes = b""
+    path: str = ""
+
+
+class Blob(Value, frozen=True):
+    """Where an immutable body lies. Opaque outside the store, but for `size`."""
+
+    id: int
+    size: int
+
+
+class MailboxRow(Value, frozen=True):
+    """An IMAP folder with its counters; SELECT and STATUS read this row and no messages."""
+
+    id: int
+    name: str
+    uidvalidity: int
+    uidnext: int
+    modseq: int
+    messages: int
+    unseen: int
+    deleted: int
+    bytes: int
+    special_use: str = ""
+    subscribed: bool = True
+    #: RFC 8474 MAILBOXID, kept by RENAME.
+    object_id: str = ""
+    #: UIDs below it are no longer \Recent to anybody.
+    recent: int = 1
+
+
+class MessageRow(Value, frozen=True):
+    """One message in one mailbox. The message's bytes are prefix + blob; `size` counts both."""
+
+    uid: int
+    modseq: int
+    flags: int
+    keywords: tuple[str, ...]
+    size: int
+    #: INTERNALDATE, seconds since the epoch.
+    received: int
+    #: SAVEDATE (RFC 8514), seconds since the epoch.
+    saved: int
+    #: RFC 8474 EMAILID and THREADID.
+    email_id: str
+    thread_id: str
+    prefix: bytes
+    blob: Blob
+    #: What ingest.content cached at delivery (ENVELOPE, BODYSTRUCTURE, preview ...), encoded by it.
+    cached: bytes
+
+
+class FlagRow(Value, frozen=True):
+    """The small part of a message that changes."""
+
+    uid: int
+    modseq: int
+    flags: int
+    keywords: tuple[str, ...]
+
+
+class Vanished(Value, frozen=True):
+    """UIDs expunged at a modseq (RFC 7162 §3.2.10)."""
+
+    modseq: int
+    uids: tuple[int, ...]
+
+
+class Changes(Value, frozen=True):
+    """What happened in one mailbox after a modseq: new or changed messages, and vanished UIDs."""
+
+    modseq: int
+    changed: tuple[FlagRow, ...]
+    vanished: tuple[Vanished, ...]
+
+
+class QueueState(enum.StrEnum):
+    """State of one queue row."""
+
+    READY = "ready"
+    CLAIMED = "claimed"
+    HELD = "held"
+
+
+class QueueRow(Value, frozen=True):
+    """One recipient of one message on its way out. The message is prefix + blob."""
+
+    id: int
+    lane: int
+    #: What the lane hashes: recipient domain in A-labels, "relay" for a smarthost, "local/<account>" for our own.
+    destination: str
+    sender: str  # "" is the null reverse-path
+    recipient: str
+    prefix: bytes
+    blob: Blob
+    created: int
+    due: int
+    attempts: int
+    #: Fencing token of the present claim; settle and renew name it.
+    epoch: int = 0
+    notify: int = 0  # model.envelope.Notify
+    orcpt: str = ""
+    ret: str = ""
+    envid: str = ""
+    body: str = "7BIT"
+    smtputf8: bool = False
+    #: Account the message came from ("" for mail that is not our users').
+    account: str = ""
+    delay_told: bool = False
+    last_reply: str = ""
+    state: str = QueueState.READY
+
+
+#: Lanes that queue rows are spread over.
+LANES = 256

@@ -1,0 +1,1 @@
+"""What the server tells its operators: log events and metrics, each a row of a table."""

@@ -1,0 +1,58 @@
+"""The table of log events, and the one way to emit them: a JSON line each, no secrets, no message content."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+import structlog
+
+#: name -> (level, what it means). Emitting a name that has no row here is a programming error.
+EVENTS: Mapping[str, tuple[int, str]] = {
+    "server.start": (logging.INFO, "a process of the server runs; role and pid say which"),
+    "server.stop": (logging.INFO, "a process ends in good order"),
+    "server.failure": (logging.ERROR, "something unexpected; the stack is attached, the peer saw only 4.3.0"),
+    "snapshot.loaded": (logging.INFO, "a new generation is served"),
+    "snapshot.pending": (logging.INFO, "parts of two generations lie side by side; waiting for the rest"),
+    "snapshot.refused": (logging.ERROR, "a generation is wrong; the last good one goes on being served"),
+    "tls.loaded": (logging.INFO, "certificates were read and are used for new connections"),
+    "smtp.connect": (logging.DEBUG, "a client connected"),
+    "smtp.refused": (logging.INFO, "a command or message was refused; reply says how"),
+    "smtp.accepted": (logging.INFO, "a message was accepted and is durable"),
+    "smtp.disconnect": (logging.DEBUG, "a client left"),
+    "imap.login": (logging.INFO, "a user logged in over IMAP"),
+    "imap.disconnect": (logging.DEBUG, "an IMAP session ended"),
+    "login.failed": (logging.WARNING, "a login was refused"),
+    "queue.delivered": (logging.INFO, "a recipient's message was accepted by the next server"),
+    "queue.deferred": (logging.INFO, "a recipient's message will be tried again; reply says why"),
+    "queue.bounced": (logging.INFO, "a recipient's message was given up and its sender told"),
+    "store.open": (logging.INFO, "the store is open; sync latency was measured"),
+    "store.slow_sync": (logging.WARNING, "syncs of this disk are slow; every accepted message waits for one"),
+    "store.no_space": (logging.ERROR, "free space is below the floor: new mail is answered 452 until there is more"),
+    "store.write_failed": (logging.ERROR, "a write failed; its batch was refused with 451"),
+    "store.fatal": (logging.CRITICAL, "a sync failed: the process group ends, nothing unsynced was acknowledged"),
+}
+
+
+class Events:
+    """Emits events as JSON lines to a stream."""
+
+    def __init__(self, stream: TextIO = sys.stderr, *, level: int = logging.INFO, **context: Any) -> None:
+        self._level = level
+        self._logger = structlog.wrap_logger(
+            structlog.PrintLogger(stream),
+            processors=[
+                structlog.processors.TimeStamper(fmt="iso", utc=True),
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(default=str),
+            ],
+            wrapper_class=structlog.BoundLogger,
+        ).bind(**context)
+
+    def emit(self, event: str, **fields: Any) -> None:
+        """Write one event of the table; `exc_info=True` attaches the present exception."""
+        level, _ = EVENTS[event]
+        if level >= self._level:
+            self._logger.msg(event, level=logging.getLevelName(level).lower(), **fields)

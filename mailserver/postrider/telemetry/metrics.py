@@ -1,0 +1,71 @@
+"""The table of metrics, and their prometheus form; all processes of a server are added up by the supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row: what is counted, in which unit, split by which labels (never by anything a stranger can choose)."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+METRICS: Mapping[str, Metric] = {
+    "postrider_connections": Metric("gauge", "Open client connections.", ("listener",)),
+    "postrider_connections_total": Metric("counter", "Client connections accepted.", ("listener",)),
+    "postrider_messages_accepted_total": Metric("counter", "Messages answered 250 by this process.", ("source",)),
+    "postrider_replies_total": Metric("counter", "Refusals, by source and reply class.", ("source", "class")),
+    "postrider_accept_seconds": Metric("histogram", "From the final dot to the reply.", ("source",)),
+    "postrider_logins_total": Metric("counter", "Logins.", ("protocol", "result")),
+    "postrider_delivery_attempts_total": Metric("counter", "Outbound attempts.", ("result",)),
+    "postrider_commit_seconds": Metric("histogram", "From a batch's first write to its last sync."),
+    "postrider_commit_batch": Metric("histogram", "Transactions in a batch.", (), (1, 2, 4, 8, 16, 32, 64, 128, 256)),
+    "postrider_wal_bytes": Metric("gauge", "Size of the database's write-ahead log in bytes."),
+}
+
+
+class Metrics:
+    """The metrics of one process."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry or CollectorRegistry()
+        self._series: dict[str, Counter | Gauge | Histogram] = {
+            name: _make(name, row, self.registry) for name, row in METRICS.items()
+        }
+
+    def count(self, name: str, amount: float = 1, **labels: str) -> None:
+        """Add to a counter, or to a gauge (amount may be negative there)."""
+        series = self._series[name]
+        if isinstance(series, Histogram):
+            raise TypeError(f"{name} is a histogram: use observe")
+        (series.labels(**labels) if labels else series).inc(amount)
+
+    def observe(self, name: str, value: float, **labels: str) -> None:
+        """Put a value into a histogram, or set a gauge."""
+        series = self._series[name]
+        child = series.labels(**labels) if labels else series
+        if isinstance(child, Histogram):
+            child.observe(value)
+        elif isinstance(child, Gauge):
+            child.set(value)
+        else:
+            raise TypeError(f"{name} is a counter: use count")
+
+
+def _make(name: str, row: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+    match row.kind:
+        case "counter":
+            return Counter(name, row.help, row.labels, registry=registry)
+        case "gauge":
+            return Gauge(name, row.help, row.labels, registry=registry, multiprocess_mode="livesum")
+        case "histogram":
+            return Histogram(name, row.help, row.labels, registry=registry, buckets=row.buckets)
