@@ -10,7 +10,7 @@ import enum
 
 import msgspec
 
-from postrider.store.values import Account, Body, Value
+from postrider.store.values import Account, Body, QueueRow, Value
 
 
 class Txn(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -188,7 +188,7 @@ class FlagChange(enum.StrEnum):
 
 
 class SetFlags(Txn, frozen=True):
-    """STORE on one slice of UIDs; messages changed after `unchanged_since` are left alone (RFC 7162). Result: FlagsSet."""
+    """STORE on a slice of UIDs; messages changed after `unchanged_since` are left alone (RFC 7162). Result: FlagsSet."""
 
     account: Account
     mailbox_id: int
@@ -244,7 +244,7 @@ class DeleteMailbox(Txn, frozen=True):
 
 
 class RenameMailbox(Txn, frozen=True):
-    """Rename a folder and what is below it; INBOX moves its messages into a new folder (RFC 9051 §6.3.6). Result: Done."""
+    """Rename a folder and those below it; INBOX gives its messages to a new folder (RFC 9051 §6.3.6). Result: Done."""
 
     account: Account
     mailbox_id: int
@@ -346,4 +346,4 @@ AnyTxn = (
     Intake | Append | Copy | SetFlags | Expunge | CreateMailbox | DeleteMailbox | RenameMailbox | Subscribe
     | TouchRecent | Release | Claim | Renew | Settle | Administer | Remember
 )  # fmt: skip
-AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple  # Claim gives tuple[QueueRow, ...]
+AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple[QueueRow, ...]

@@ -20,7 +20,7 @@ class Metric:
 
 
 METRICS: Mapping[str, Metric] = {
-    "postrider_connections": Metric("gauge", "Open client connections.", ("listener",)),
+    "postrider_open_connections": Metric("gauge", "Open client connections.", ("listener",)),
     "postrider_connections_total": Metric("counter", "Client connections accepted.", ("listener",)),
     "postrider_messages_accepted_total": Metric("counter", "Messages answered 250 by this process.", ("source",)),
     "postrider_replies_total": Metric("counter", "Refusals, by source and reply class.", ("source", "class")),
