@@ -188,7 +188,7 @@ class FlagChange(enum.StrEnum):
 
 
 class SetFlags(Txn, frozen=True):
-    """STORE on a slice of UIDs; messages changed after `unchanged_since` are left alone (RFC 7162). Result: FlagsSet."""
+    """STORE on a slice of UIDs; messages changed after `unchanged_since` stay as they are (RFC 7162). Result: FlagsSet."""
 
     account: Account
     mailbox_id: int
