@@ -5,6 +5,7 @@ Both halves are async so that a remote database fits behind them; the embedded r
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, overload
 
@@ -55,6 +56,10 @@ class Reader(Protocol):
 
     async def mailbox(self, account: Account, mailbox_id: int) -> MailboxRow | None:
         """One folder, None when it is gone."""
+        ...
+
+    async def uids(self, account: Account, mailbox_id: int) -> array[int]:
+        """All UIDs of a folder in order, compact ("I"): what a SELECT of a million messages can afford."""
         ...
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:

@@ -1,0 +1,120 @@
+"""The only writers of mail state: delivery, append, flags, copy, move, expunge and folders, over the store's writer.
+
+Long work goes in slices, each its own transaction, so that nobody waits behind a STORE on a million messages. What
+must be all or nothing (APPEND, COPY: RFC 9051 §6.3.12, §6.4.7) is one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postrider.mailbox.names import normal_name
+from postrider.store import transactions as t
+from postrider.store.ports import Writer
+from postrider.store.values import Account
+
+#: Messages that one transaction changes at most, where slices are allowed.
+SLICE = 1000
+
+
+async def deliver(writer: Writer, intake: t.Intake) -> t.IntakeDone:
+    """Commit one message's deliveries, queue rows and settlements together. Raises StoreError; then nothing is kept."""
+    return await writer.commit(intake)
+
+
+@dataclass(frozen=True, slots=True)
+class FlagEdit:
+    """What a STORE asks for; messages with a modseq above `unchanged_since` are left alone (RFC 7162 §3.1.3)."""
+
+    change: t.FlagChange
+    flags: int
+    keywords: tuple[str, ...] = ()
+    unchanged_since: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FlagsStored:
+    """`modseqs`: those that our own slices got, so that a session knows its own changes; `modified`: left alone."""
+
+    modseqs: frozenset[int]
+    modified: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Changes one account's mail. Every method raises StoreError when the store refuses; then its slice is undone."""
+
+    writer: Writer
+    account: Account
+    #: 0 is unlimited.
+    quota_bytes: int = 0
+
+    async def append(self, mailbox_id: int, messages: Sequence[t.NewMessage]) -> t.Uids:
+        """Store messages, all or none (RFC 3502)."""
+        return await self.writer.commit(t.Append(self.account, mailbox_id, tuple(messages), self.quota_bytes))
+
+    async def copy(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
+        """Copy messages, all or none; UIDs that are gone are passed over."""
+        return await self.writer.commit(
+            t.Copy(self.account, mailbox_id, tuple(uids), target_id, quota_bytes=self.quota_bytes)
+        )
+
+    async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
+        """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3)."""
+        done = await self._move_slice(mailbox_id, uids[:SLICE], target_id)
+        for start in range(SLICE, len(uids), SLICE):
+            more = await self._move_slice(mailbox_id, uids[start : start + SLICE], target_id)
+            done = t.Uids(more.uidvalidity, done.target + more.target, done.source + more.source, more.modseq)
+        return done
+
+    async def _move_slice(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
+        return await self.writer.commit(t.Copy(self.account, mailbox_id, tuple(uids), target_id, move=True))
+
+    async def set_flags(self, mailbox_id: int, uids: Sequence[int], edit: FlagEdit) -> FlagsStored:
+        """Change flags of messages, slice by slice."""
+        modseqs: set[int] = set()
+        modified: list[int] = []
+        for start in range(0, len(uids), SLICE):
+            done = await self.writer.commit(
+                t.SetFlags(
+                    self.account,
+                    mailbox_id,
+                    tuple(uids[start : start + SLICE]),
+                    edit.change,
+                    edit.flags,
+                    edit.keywords,
+                    edit.unchanged_since,
+                )
+            )
+            modseqs.add(done.modseq)
+            modified.extend(done.modified)
+        return FlagsStored(frozenset(modseqs), tuple(modified))
+
+    async def expunge(self, mailbox_id: int, uids: Sequence[int]) -> tuple[int, ...]:
+        r"""Remove those of the UIDs that carry \Deleted, slice by slice; returns what is gone."""
+        gone: list[int] = []
+        for start in range(0, len(uids), SLICE):
+            done = await self.writer.commit(t.Expunge(self.account, mailbox_id, tuple(uids[start : start + SLICE])))
+            gone.extend(done.uids)
+        return tuple(gone)
+
+    async def create(self, name: str, special_use: str = "") -> t.Made:
+        """Make a folder and its missing parents. Raises StoreError(INVALID) for a name no folder may have."""
+        return await self.writer.commit(t.CreateMailbox(self.account, normal_name(name), special_use))
+
+    async def delete(self, mailbox_id: int) -> None:
+        """Remove a folder with its messages."""
+        await self.writer.commit(t.DeleteMailbox(self.account, mailbox_id))
+
+    async def rename(self, mailbox_id: int, name: str) -> None:
+        """Rename a folder and those below it. Raises StoreError(INVALID) for a name no folder may have."""
+        await self.writer.commit(t.RenameMailbox(self.account, mailbox_id, normal_name(name)))
+
+    async def subscribe(self, name: str, *, subscribed: bool) -> None:
+        """Subscribe or unsubscribe a name."""
+        await self.writer.commit(t.Subscribe(self.account, normal_name(name), subscribed))
+
+    async def take_recent(self, mailbox_id: int) -> t.Recent:
+        r"""Claim \Recent for one session (RFC 3501 §2.3.2)."""
+        return await self.writer.commit(t.TouchRecent(self.account, mailbox_id))
