@@ -83,10 +83,16 @@ class Domain(Row, frozen=True):
 
     name: str
     namespace: str = "default"
+    #: metadata.name of the MailDomain it came from; "" where it has none of its own.
+    resource: str = ""
+    #: First claimed, seconds since the epoch; the earliest of competing claims serves, 0 comes after all.
+    since: int = 0
     #: Selectors in use for signing, in the order the signatures are added; keys are rows of the keys plane.
     selectors: tuple[str, ...] = ()
     #: Separates the user from the detail in local parts; "" switches sub-addressing off.
     subaddress_separator: str = "+"
+    #: Generation in which this row last changed: who has loaded that one serves the row as it is.
+    changed: int = 0
 
 
 class Mailbox(Row, frozen=True):
@@ -94,14 +100,18 @@ class Mailbox(Row, frozen=True):
 
     address: str
     namespace: str = "default"
+    #: metadata.name of the Mailbox it came from.
+    resource: str = ""
     #: Password verifiers (contract.passwords); any of them lets the user in. Empty: no login.
     verifiers: tuple[str, ...] = ()
     #: What the verifiers were made from: "uid/resourceVersion/key" of the Secret.
     password_source: str = ""
     quota_bytes: Bytes = 0  # 0: unlimited
-    #: First claimed, seconds since the epoch; decides between competing claims.
+    #: As Domain.since; Mailboxes and Aliases compete for addresses.
     since: int = 0
     display_name: str = ""
+    #: Generation in which this row last changed: who has loaded that one serves the row as it is.
+    changed: int = 0
 
 
 class Alias(Row, frozen=True):
@@ -110,7 +120,28 @@ class Alias(Row, frozen=True):
     address: str
     targets: tuple[str, ...]
     namespace: str = "default"
+    #: metadata.name of the Alias it came from.
+    resource: str = ""
     since: int = 0
+    #: Generation in which this row last changed: who has loaded that one serves the row as it is.
+    changed: int = 0
+
+
+class Claim(Row, frozen=True):
+    """Who claimed a name first: a resource that lost it to an earlier claim, or one that is gone.
+
+    Claims of what is served stand in the rows themselves. Kept so that the same resources, applied again in another
+    order, have the same winners.
+    """
+
+    kind: Literal["MailDomain", "Mailbox", "Alias"]
+    #: The domain or the address in its normal form.
+    key: str
+    namespace: str = "default"
+    resource: str = ""
+    since: int = 0
+    #: When the resource was last seen, seconds since the epoch; 0 while it exists.
+    gone: int = 0
 
 
 class DkimKey(Row, frozen=True):
@@ -120,10 +151,18 @@ class DkimKey(Row, frozen=True):
     selector: str
     algorithm: Literal["RSA", "Ed25519"]
     pem: str
+    namespace: str = "default"
+    #: metadata.name of the DkimKey it came from.
+    resource: str = ""
+    #: Generation in which this row last changed: who has loaded that one serves the row as it is.
+    changed: int = 0
 
 
 class Certificate(Row, frozen=True):
-    """A TLS certificate with its key, PEM (keys plane: secret). The first one is used where no name fits."""
+    """A TLS certificate with its key, PEM (keys plane: secret).
+
+    Where no name fits, the first one is used: `files` orders those for the server's hostname first, then by name.
+    """
 
     names: tuple[str, ...]
     chain: str
@@ -149,3 +188,6 @@ class Snapshot(Row, frozen=True):
     keys: tuple[DkimKey, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     secrets: tuple[NamedSecret, ...] = ()
+    claims: tuple[Claim, ...] = ()
+    #: The generation that would have dropped too many mailboxes and waits for its acknowledgement; 0: none does.
+    held: int = 0
