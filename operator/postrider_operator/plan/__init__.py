@@ -1,0 +1,1 @@
+"""From World to Desired, purely: what should exist, what every status should say. Never talks to anything."""
