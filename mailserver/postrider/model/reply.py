@@ -31,7 +31,7 @@ class Reply:
 LOCAL_ERROR = Reply(451, "4.3.0", "Local error in processing, try again later")
 
 
-class Refused(Exception):  # noqa: N818 -- a verdict travelling up, not a programming error
+class Refused(Exception):
     """Carries a reply from where its cause is known to the edge that says it."""
 
     def __init__(self, reply: Reply) -> None:

@@ -1,0 +1,1 @@
+"""The process group: one supervisor, one writer, N fronts. Nothing here touches mail."""

@@ -1,0 +1,50 @@
+"""The child's side: say ready, obey words, end with the supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from typing import Protocol
+
+from postrider.supervise.channel import Channel, Drain, Load, Loaded, Ready
+
+
+class Work(Protocol):
+    """What a child process does."""
+
+    async def start(self) -> None:
+        """Open everything; when it returns the child is serving."""
+        ...
+
+    async def load(self, generation: int) -> None:
+        """Serve the generation that lies in the kept snapshot."""
+        ...
+
+    async def drain(self, seconds: float) -> None:
+        """Take nothing new, finish what is under way, close."""
+        ...
+
+
+async def obey(work: Work, fd: int) -> None:
+    """Run one child until it has drained. The lifeline's end is the supervisor's death: the process ends at once."""
+    loop = asyncio.get_running_loop()
+    # A terminal's Ctrl-C goes to the whole group; only the supervisor acts on it, and drains us.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, lambda: None)
+    channel = await Channel.open(socket.socket(fileno=fd))
+    await work.start()
+    channel.say(Ready())
+    async for word in channel.words():
+        match word:
+            case Load(generation):
+                await work.load(generation)
+                channel.say(Loaded(generation))
+            case Drain(seconds):
+                await work.drain(seconds)
+                channel.close()
+                return
+            case _:
+                raise ValueError(f"a supervisor does not say {word}")
+    os._exit(os.EX_UNAVAILABLE)

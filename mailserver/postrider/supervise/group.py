@@ -1,0 +1,203 @@
+"""The supervisor: starts the group, watches the snapshot, answers probes, drains, and never restarts a writer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from postrider.contract.model import Snapshot
+from postrider.ops.snapshot import SnapshotWatch
+from postrider.supervise import health, processes, sockets
+from postrider.supervise.channel import Drain, Load
+from postrider.supervise.processes import ChildProcess
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events
+
+#: Seconds between looks at the snapshot's directory.
+LOOK_EVERY = 0.2
+#: The writer waits up to 30 s for another one to leave the data directory.
+WRITER_START = 60.0
+FRONT_START = 30.0
+#: Seconds before a front that died is started again.
+FRONT_RESTART = 1.0
+
+#: Reads the store's counters; given by app, which opens stores.
+Counters = Callable[[], Awaitable[Mapping[str, int]]]
+
+
+class GroupFailed(Exception):
+    """The group cannot go on; the message says why."""
+
+
+@dataclass(slots=True)
+class Group:
+    """One process group, from start to its exit status."""
+
+    settings: Settings
+    events: Events
+    counters: Counters
+    _writer: ChildProcess | None = None
+    _fronts: dict[int, ChildProcess] = field(default_factory=dict)
+    _snapshot: Snapshot | None = None
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT, then drain. Raises GroupFailed when a process that matters ended by itself."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        Path(self.settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.rmtree(self.settings.metrics, ignore_errors=True)
+        Path(self.settings.metrics).mkdir(mode=0o700, parents=True)
+        held = sockets.reserve(self.settings.address, self.settings.ports)
+        try:
+            self.settings = _with_ports(self.settings, {name: end.getsockname()[1] for name, end in held.items()})
+            await self._serve(held)
+        finally:
+            for child in self._children():
+                child.kill()
+            for end in held.values():
+                end.close()
+
+    async def _serve(self, held: Mapping[str, socket.socket]) -> None:
+        watch = SnapshotWatch(
+            source=Path(self.settings.snapshot),
+            kept=Path(self.settings.kept_snapshot),
+            events=self.events,
+            deliver=self._deliver,
+        )
+        answers = health.Health(
+            self._missing, lambda: watch.status(self._loaded()), self.counters, self.settings.metrics
+        )
+        tasks: list[asyncio.Task[None]] = [
+            asyncio.create_task(health.serve(health.probes(answers), held["health"])),
+            asyncio.create_task(health.serve(health.metrics(answers), held["metrics"])),
+            asyncio.create_task(self._look(watch)),
+            asyncio.create_task(self._processes()),
+        ]
+        stop = asyncio.create_task(self._stopped())
+        try:
+            done, _ = await asyncio.wait([stop, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+            await self._drain()
+        finally:
+            for task in (stop, *tasks):
+                task.cancel()
+            await asyncio.gather(stop, *tasks, return_exceptions=True)
+
+    async def _stopped(self) -> None:
+        await self._stop.wait()
+
+    # -- the snapshot --------------------------------------------------------------------------------------------
+
+    async def _look(self, watch: SnapshotWatch) -> None:
+        watch.look()
+        if self._snapshot is None:
+            watch.restore()
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            watch.look()
+
+    def _deliver(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._news.set()
+        for front in self._fronts.values():
+            if front.ready.is_set():
+                front.channel.say(Load(snapshot.generation))
+
+    def _loaded(self) -> int:
+        """The generation that every front serves."""
+        return min((front.loaded for front in self._fronts.values()), default=-1)
+
+    # -- the processes -------------------------------------------------------------------------------------------
+
+    async def _processes(self) -> None:
+        """Start everything in order and watch it; returns only by exception."""
+        self._writer = await self._start("writer", 0)
+        await self._writer.come_up(WRITER_START)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch_writer(self._writer))
+            await self._news.wait()
+            for index in range(self.settings.fronts):
+                group.create_task(self._keep_front(index))
+            group.create_task(self._tell_ready())
+
+    async def _start(self, name: str, index: int) -> ChildProcess:
+        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": self.settings.metrics}
+        return await processes.start(name, index, self.settings, environment)
+
+    async def _watch_writer(self, writer: ChildProcess) -> None:
+        status = await writer.ended()
+        if not self._stop.is_set():
+            # DESIGN section 3: an fsync error ends the group; nothing restarts a writer inside.
+            raise GroupFailed(f"the writer ended with status {status}: the group ends")
+
+    async def _keep_front(self, index: int) -> None:
+        while not self._stop.is_set():
+            front = self._fronts[index] = await self._start("front", index)
+            await front.come_up(FRONT_START)
+            if self._snapshot is not None:
+                front.channel.say(Load(self._snapshot.generation))
+            status = await front.ended()
+            if not self._stop.is_set():
+                self.events.emit("server.process_ended", process=front.name, status=status)
+                await asyncio.sleep(FRONT_RESTART)
+
+    def _children(self) -> list[ChildProcess]:
+        return [*self._fronts.values(), *([self._writer] if self._writer else [])]
+
+    def _missing(self) -> str:
+        if self._stop.is_set():
+            return "draining"
+        if self._snapshot is None:
+            return "no snapshot yet"
+        waiting = self.settings.fronts - sum(front.loaded >= 0 for front in self._fronts.values())
+        return f"{waiting} of {self.settings.fronts} fronts not serving yet" if waiting else ""
+
+    async def _tell_ready(self) -> None:
+        """Write the ready file once everything serves."""
+        while self._missing():  # noqa: ASYNC110 -- several processes take part
+            await asyncio.sleep(0.02)
+        listeners = {name: _authority(self.settings.address, port) for name, port in self.settings.ports.items()}
+        self.events.emit("server.ready", listeners=listeners)
+        if self.settings.ready_file:
+            target = Path(self.settings.ready_file)
+            draft = target.with_name(f".{target.name}.draft")
+            draft.write_text(json.dumps({"listeners": listeners}, indent=2) + "\n")
+            draft.rename(target)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    async def _drain(self) -> None:
+        """Fronts first: what they accept still needs the writer."""
+        seconds = self.settings.drain_seconds
+        await self._end(list(self._fronts.values()), seconds)
+        if self._writer:
+            await self._end([self._writer], seconds)
+
+    async def _end(self, children: list[ChildProcess], seconds: float) -> None:
+        for child in children:
+            child.channel.say(Drain(seconds))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds + 2):
+                await asyncio.gather(*(child.process.wait() for child in children))
+
+
+def _authority(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _with_ports(settings: Settings, ports: dict[str, int]) -> Settings:
+    return msgspec.structs.replace(settings, ports=ports)

@@ -1,0 +1,97 @@
+"""The supervisor's HTTP: /livez, /readyz, /status for the operator, /metrics of all processes added up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
+
+import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from postrider.contract.report import Status, encode
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What the answers are made from."""
+
+    #: "" when every process serves, else what is missing.
+    missing: Callable[[], str]
+    status: Callable[[], Status]
+    #: The store's counters: rows that survive every crash (DESIGN, section 6).
+    counters: Callable[[], Awaitable[Mapping[str, int]]]
+    metrics_directory: str
+
+
+def probes(health: Health) -> Starlette:
+    """The application of the health listener."""
+
+    async def livez(_: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def readyz(_: Request) -> Response:
+        missing = health.missing()
+        return PlainTextResponse(f"{missing}\n", 503) if missing else PlainTextResponse("ok\n")
+
+    async def status(_: Request) -> Response:
+        return Response(encode(health.status()), media_type="application/json")
+
+    return Starlette(routes=[Route("/livez", livez), Route("/readyz", readyz), Route("/status", status)])
+
+
+def metrics(health: Health) -> Starlette:
+    """The application of the metrics listener."""
+
+    async def read(_: Request) -> Response:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=health.metrics_directory)  # type: ignore[no-untyped-call]
+        registry.register(_StoreCounters(await health.counters()))
+        text = await asyncio.to_thread(generate_latest, registry)
+        return Response(text, media_type=CONTENT_TYPE_LATEST)
+
+    async def root(_: Request) -> Response:
+        return JSONResponse({"metrics": "/metrics"})
+
+    return Starlette(routes=[Route("/metrics", read), Route("/", root)])
+
+
+class _StoreCounters(Collector):
+    """Counters that live in the database, in units of routed deliveries."""
+
+    def __init__(self, rows: Mapping[str, int]) -> None:
+        self._rows = rows
+
+    def collect(self) -> Iterator[CounterMetricFamily | GaugeMetricFamily]:
+        text = "Routed deliveries, by what became of them; accepted is the sum of the others and of the queue."
+        family = CounterMetricFamily("postrider_deliveries", text, labels=["outcome"])
+        for outcome, number in self._rows.items():
+            if outcome != "queued":
+                family.add_metric([outcome], number)
+        yield family
+        queued = GaugeMetricFamily("postrider_queue_recipients", "Recipients waiting in the queue.")
+        queued.add_metric([], self._rows.get("queued", 0))
+        yield queued
+
+
+async def serve(app: Starlette, end: socket.socket) -> None:
+    """Serve an application on a bound socket until cancelled."""
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", limit_concurrency=64)
+    await _Server(config).serve(sockets=[end])
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave signals alone: they are the supervisor's."""
+        yield

@@ -1,0 +1,44 @@
+"""What one process group was told on its command line; children get it as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from postrider.roles import Role
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that is not in the snapshot: places, ports and how many processes."""
+
+    #: Directory the snapshot is projected into (contract.files).
+    snapshot: str
+    #: Directory of the store, the last good snapshot and the sockets.
+    data: str
+    address: str = "0.0.0.0"  # noqa: S104 -- a mail server listens to the world
+    #: Listener name to port; 0 lets the system choose.
+    ports: dict[str, int]
+    roles: tuple[Role, ...] = tuple(Role)
+    fronts: int = 1
+    #: DNS server as "address:port"; "" takes the system's.
+    resolver: str = ""
+    ready_file: str = ""
+    log_level: str = "info"
+    #: Seconds that SIGTERM leaves for conversations under way.
+    drain_seconds: float = 20.0
+    #: Serve from a memory filesystem too: for tests, it keeps no promise.
+    allow_tmpfs: bool = False
+
+    @property
+    def socket(self) -> str:
+        """The writer's Unix socket."""
+        return f"{self.data}/run/writer.sock"
+
+    @property
+    def kept_snapshot(self) -> str:
+        """The last good generation, so that the server starts with no API at all."""
+        return f"{self.data}/snapshot"
+
+    @property
+    def metrics(self) -> str:
+        """Where the processes leave their metrics for the supervisor to add up."""
+        return f"{self.data}/run/metrics"
