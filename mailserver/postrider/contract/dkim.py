@@ -35,7 +35,7 @@ _MAKERS: Mapping[Algorithm, Callable[[], PrivateKey]] = {
 }
 
 
-class BadKey(ValueError):  # noqa: N818 -- the name says it
+class BadKey(ValueError):
     """The text is not a usable signing key; the message says why and never quotes it."""
 
 

@@ -6,7 +6,6 @@ and the manifest. The hash in the manifest is that of the uncompressed JSON: how
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -60,11 +59,11 @@ OBJECTS: Mapping[str, Literal["ConfigMap", "Secret"]] = {
 _T = TypeVar("_T")
 
 
-class BadSnapshot(ValueError):  # noqa: N818 -- the name says it
+class BadSnapshot(ValueError):
     """The files are whole but their content cannot be read; the message says which file and why."""
 
 
-class SnapshotTooLarge(ValueError):  # noqa: N818
+class SnapshotTooLarge(ValueError):
     """A part does not fit into a Kubernetes object."""
 
     def __init__(self, part: str, size: int) -> None:
@@ -176,11 +175,14 @@ def read(directory: Mapping[str, bytes]) -> Snapshot | Pending:
 def read_directory(path: Path) -> Snapshot | Pending:
     """`read` of the files in a directory. Raises BadSnapshot, and OSError where the directory cannot be read."""
     files: dict[str, bytes] = {}
-    for file in _current(path).iterdir():
-        if file.name == MANIFEST or _PART_NAME.fullmatch(file.name):
-            # Kubernetes swaps the directory behind us: what vanished has not arrived yet.
-            with contextlib.suppress(FileNotFoundError):
+    try:
+        for file in _current(path).iterdir():
+            if file.name == MANIFEST or _PART_NAME.fullmatch(file.name):
                 files[file.name] = file.read_bytes()
+    except FileNotFoundError:
+        if not path.is_dir():
+            raise
+        return Pending("the files were replaced while they were read")
     return read(files)
 
 
