@@ -13,8 +13,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from kube.api import Api, ApiError, Object
+from kube.claims import Claims
 from kube.played_pod import Image, PlayedPod
 from kube.runs import Run
+from kube.watching import Watch
 
 NODE = "played"
 HEARTBEAT = 10.0
@@ -35,7 +37,7 @@ class Player:
     checkout: Path
     pods: dict[str, PlayedPod] = field(default_factory=dict)
     stopping: threading.Event = field(default_factory=threading.Event)
-    threads: list[threading.Thread] = field(default_factory=list)
+    watches: list[Watch] = field(default_factory=list)
     addresses: Iterator[str] = field(default_factory=loopback_addresses)
 
     @property
@@ -50,14 +52,19 @@ class Player:
     def start(self) -> None:
         """Registers the node and begins to play."""
         self._register()
-        for name, work in (("heartbeat", self._heartbeat), ("pods", self._watch_pods), ("claims", self._watch_claims)):
-            thread = threading.Thread(target=work, name=f"player-{name}", daemon=True)
-            thread.start()
-            self.threads.append(thread)
+        self.watches = [
+            Watch(self.api, "/api/v1/pods", self._see),
+            Claims(self.api, self.run.path / "claims", NODE).watch,
+        ]
+        for watch in self.watches:
+            watch.start()
+        threading.Thread(target=self._heartbeat, name="player-heartbeat", daemon=True).start()
 
     def stop(self) -> None:
         """Ends every played process at once; the objects stay as they are."""
         self.stopping.set()
+        for watch in self.watches:
+            watch.stop()
         for pod in list(self.pods.values()):
             pod.abandon()
 
@@ -79,24 +86,22 @@ class Player:
         path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
         while not self.stopping.is_set():
             lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": NODE}}
-            with self._unless_stopping():
-                spec = {"holderIdentity": NODE, "leaseDurationSeconds": 40, "renewTime": now(micro=True)}
-                self.api.patch(f"{path}/{NODE}", {**lease, "spec": spec}, "apply")
+            spec = {"holderIdentity": NODE, "leaseDurationSeconds": 40, "renewTime": now(micro=True)}
+            self.api.patch(f"{path}/{NODE}", {**lease, "spec": spec}, "apply")
             self.stopping.wait(HEARTBEAT)
 
-    def _watch_pods(self) -> None:
-        for event, pod in self._events("/api/v1/pods"):
-            owners = pod["metadata"].get("ownerReferences", ())
-            if not any(owner["kind"] == "StatefulSet" for owner in owners):
-                continue
-            uid = pod["metadata"]["uid"]
-            if event == "DELETED":
-                if uid in self.pods:
-                    self.pods.pop(uid).abandon()
-            elif uid in self.pods:
-                self.pods[uid].update(pod)
-            elif pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
-                self._take(pod)
+    def _see(self, event: str, pod: Object) -> None:
+        owners = pod["metadata"].get("ownerReferences", ())
+        if not any(owner["kind"] == "StatefulSet" for owner in owners):
+            return
+        uid = pod["metadata"]["uid"]
+        if event == "DELETED":
+            if uid in self.pods:
+                self.pods.pop(uid).abandon()
+        elif uid in self.pods:
+            self.pods[uid].update(pod)
+        elif pod.get("status", {}).get("phase") not in {"Succeeded", "Failed"}:
+            self._take(pod)
 
     def _take(self, pod: Object) -> None:
         """Binds the pod to our node, as a scheduler would, and starts to play it."""
@@ -113,50 +118,6 @@ class Player:
             played = PlayedPod(self.api, self.run, pod, next(self.addresses), self.image)
             self.pods[pod["metadata"]["uid"]] = played
             played.start()
-
-    def _watch_claims(self) -> None:
-        """Gives every claim a volume, as a provisioner would; the directory is the claim's own."""
-        for event, claim in self._events("/api/v1/persistentvolumeclaims"):
-            if event == "DELETED" or claim["spec"].get("volumeName"):
-                continue
-            meta, name = claim["metadata"], f"played-{claim['metadata']['uid']}"
-            reference = {
-                "kind": "PersistentVolumeClaim",
-                "namespace": meta["namespace"],
-                "name": meta["name"],
-                "uid": meta["uid"],
-            }
-            spec = {
-                "capacity": claim["spec"]["resources"]["requests"],
-                "accessModes": claim["spec"]["accessModes"],
-                "storageClassName": claim["spec"].get("storageClassName", ""),
-                "persistentVolumeReclaimPolicy": "Retain",
-                "claimRef": reference,
-                "hostPath": {"path": str(self.run.path / "claims" / meta["uid"])},
-            }
-            if self.api.find(f"/api/v1/persistentvolumes/{name}") is None:
-                self.api.create("/api/v1/persistentvolumes", {"metadata": {"name": name}, "spec": spec})
-
-    def _events(self, path: str) -> Iterator[tuple[str, Object]]:
-        """Every object of a collection, then every change of it, until we are told to stop."""
-        while not self.stopping.is_set():
-            with self._unless_stopping():
-                listed = self.api.get(path)
-                for item in listed["items"]:
-                    yield "ADDED", item
-                for event in self.api.watch(path, listed["metadata"]["resourceVersion"]):
-                    if self.stopping.is_set() or event["type"] == "ERROR":
-                        break
-                    yield event["type"], event["object"]
-
-    @contextlib.contextmanager
-    def _unless_stopping(self) -> Iterator[None]:
-        """Lets an error pass in silence only when the cluster is being taken down under us."""
-        try:
-            yield
-        except (OSError, ApiError):
-            if not self.stopping.is_set():
-                raise
 
 
 def now(micro: bool = False) -> str:

@@ -47,8 +47,8 @@ def _command(entry: Path) -> list[str]:
 
 def _cgroup(name: Any) -> None:
     """The kubelet's cgroups in every controller: whoever still lives there is killed, then they are removed."""
-    for controller in Path("/sys/fs/cgroup").iterdir():
-        top = controller / name
+    root = Path("/sys/fs/cgroup")
+    for top in [root / name, *(controller / name for controller in root.iterdir())]:
         if not top.is_dir():
             continue
         for _ in range(50):
@@ -76,7 +76,7 @@ def _mounts(below: Any) -> None:
     for point in sorted((point for point in points if point.startswith(f"{below}/")), reverse=True):
         _quiet("umount", "-l", point)
     results = Path("/var/lib/cni/results")
-    for result in results.glob("pods-*") if results.exists() else ():
+    for result in results.glob("*") if results.exists() else ():
         if str(below) in result.read_text(errors="replace"):
             result.unlink()
 
