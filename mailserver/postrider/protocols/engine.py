@@ -35,11 +35,13 @@ class Engine(Protocol):
     Events that need a decision are answered by the protocol's own answer methods before the next event is asked for.
     """
 
-    #: Seconds to wait for the peer in the present state.
-    timeout: float
+    @property
+    def timeout(self) -> float:
+        """Seconds to wait for the peer in the present state."""
+        ...
 
     def feed(self, data: bytes) -> None:
-        """Bytes from the peer; b"" is the end of the stream."""
+        """Bytes from the peer; b"" is the end of the stream. Only keeps them: may be called at any time."""
         ...
 
     def next_event(self) -> object:
@@ -52,4 +54,12 @@ class Engine(Protocol):
 
     def timed_out(self) -> None:
         """`timeout` passed without a byte: say what the protocol says then; the next event is Closed."""
+        ...
+
+    def tls_started(self) -> None:
+        """After StartTls: the handshake is done, what the peer said before it counts no longer."""
+        ...
+
+    def drain(self) -> None:
+        """We are going: finish what is under way, then say so (421, BYE); the next event after that is Closed."""
         ...
