@@ -1,0 +1,163 @@
+"""A whole server on loopback: real processes and sockets; only the operator is left out."""
+
+import dataclasses
+import http.client
+import json
+import signal
+import smtplib
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+from imapclient import IMAPClient
+
+from postrider.contract import dkim, files, passwords, tls
+from postrider.contract.model import Certificate, DkimKey, Domain, Mailbox, Server, Snapshot
+
+PASSWORD = "correct horse battery staple"
+#: Verifiers are slow to make on purpose: one is enough for everybody.
+VERIFIERS = passwords.make(PASSWORD, generated=True)
+
+
+def free_base():
+    """A BASE for --ports: the ports above it are free on every loopback address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return min(max(probe.getsockname()[1] - 1000, 10000), 64000)
+
+
+def snapshot(ca, hostname="mx.one.test", domains=("one.test",), users=("alice", "bob"), **server):
+    """A snapshot with one mailbox per user and domain; every password is PASSWORD."""
+    chain, key = tls.issue(ca, (hostname, "localhost"), days=2)
+    keys = tuple(
+        DkimKey(domain=name, selector="e", algorithm="Ed25519", pem=dkim.generate("Ed25519")) for name in domains
+    )
+    return files.normal(
+        Snapshot(
+            server=Server(hostname=hostname, **server),
+            generation=1,
+            domains=tuple(Domain(name=name, selectors=("e",)) for name in domains),
+            mailboxes=tuple(
+                Mailbox(address=f"{user}@{name}", verifiers=VERIFIERS) for name in domains for user in users
+            ),
+            keys=keys,
+            certificates=(Certificate(names=(hostname, "localhost"), chain=chain, key=key),),
+        )
+    )
+
+
+@dataclasses.dataclass
+class Running:
+    """One server: its process, and clients for it."""
+
+    directory: Path
+    ca: Path
+    flags: tuple = ()
+    process: subprocess.Popen | None = None
+    listeners: dict = dataclasses.field(default_factory=dict)
+    snapshot: Snapshot | None = None
+
+    def start(self, seconds=30):
+        ready = self.directory / "ready.json"
+        ready.unlink(missing_ok=True)
+        self.log = (self.directory / "log").open("ab")
+        command = [sys.executable, "-m", "postrider", "--snapshot", str(self.directory / "snapshot")]
+        command += [
+            "--data",
+            str(self.directory / "data"),
+            "--ready-file",
+            str(ready),
+            "--fronts",
+            "2",
+            "--allow-tmpfs",
+        ]
+        self.process = subprocess.Popen([*command, *self.flags], stdout=self.log, stderr=self.log)
+        end = time.monotonic() + seconds
+        while not ready.exists():
+            assert self.process.poll() is None, (self.directory / "log").read_text()[-4000:]
+            assert time.monotonic() < end, (self.directory / "log").read_text()[-4000:]
+            time.sleep(0.02)
+        self.listeners = json.loads(ready.read_text())["listeners"]
+        return self
+
+    def publish(self, snapshot, *, wait=True):
+        self.snapshot = snapshot
+        files.write_directory(self.directory / "snapshot", snapshot)
+        end = time.monotonic() + 10
+        while wait and self.status()["loaded"] != snapshot.generation:
+            assert time.monotonic() < end, self.status()
+            time.sleep(0.02)
+
+    def change(self, **fields):
+        """Publish the present snapshot with other fields, as the next generation."""
+        self.publish(msgspec.structs.replace(self.snapshot, generation=self.snapshot.generation + 1, **fields))
+
+    def place(self, name):
+        host, _, port = self.listeners[name].rpartition(":")
+        return host, int(port)
+
+    def get(self, path, listener="health"):
+        connection = http.client.HTTPConnection(*self.place(listener), timeout=10)
+        connection.request("GET", path)
+        response = connection.getresponse()
+        body = response.read().decode()
+        connection.close()
+        return response.status, body
+
+    def status(self):
+        return json.loads(self.get("/status")[1])
+
+    def counters(self):
+        """The store's delivery counters as /metrics tells them."""
+        found = {}
+        for line in self.get("/metrics", "metrics")[1].splitlines():
+            if line.startswith("postrider_deliveries_total{"):
+                found[line.split('"')[1]] = int(float(line.rsplit(" ", 1)[1]))
+            if line.startswith("postrider_queue_recipients "):
+                found["queued"] = int(float(line.rsplit(" ", 1)[1]))
+        return found
+
+    def context(self):
+        context = ssl.create_default_context(cafile=str(self.ca))
+        context.check_hostname = False
+        return context
+
+    @contextmanager
+    def submission(self, login=None):
+        with smtplib.SMTP(*self.place("submission"), timeout=20) as client:
+            client.starttls(context=self.context())
+            if login:
+                client.login(login, PASSWORD)
+            yield client
+
+    @contextmanager
+    def imap(self, login):
+        host, port = self.place("imaps")
+        with IMAPClient(host, port, ssl_context=self.context(), timeout=20) as client:
+            client.login(login, PASSWORD)
+            yield client
+
+    def messages(self, login, folder="INBOX", count=1, seconds=10):
+        """The raw messages of a folder, once there are at least `count`."""
+        end = time.monotonic() + seconds
+        with self.imap(login) as client:
+            while client.folder_status(folder, ["MESSAGES"])[b"MESSAGES"] < count:
+                assert time.monotonic() < end, f"{login}: fewer than {count} messages in {folder}"
+                time.sleep(0.05)
+            client.select_folder(folder, readonly=True)
+            return [row[b"BODY[]"] for row in client.fetch("1:*", ["BODY.PEEK[]"]).values()]
+
+    def terminate(self, seconds=30):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def kill(self):
+        """kill -9 of the supervisor; its children end with it."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait(10)

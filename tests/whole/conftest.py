@@ -1,0 +1,76 @@
+"""Servers for the tests of this folder, each on ports of its own."""
+
+import threading
+
+import pytest
+from running import Running, snapshot
+from zones import Zones
+
+from postrider.contract import tls
+
+
+@pytest.fixture(scope="session")
+def ca():
+    return tls.make_ca("Test CA")
+
+
+@pytest.fixture
+def zones():
+    zones = Zones()
+    yield zones
+    zones.close()
+
+
+@pytest.fixture
+def make_server(tmp_path, ca):
+    """Starts servers, each on an address of its own: make_server(snapshot, base=..., resolver=...)."""
+    running = []
+    (tmp_path / "ca.pem").write_text(ca.certificate)
+
+    def make(snapshot, *, ports="auto", resolver="127.0.0.1:1", address="127.0.0.1", start=True):
+        directory = tmp_path / f"server-{len(running)}"
+        directory.mkdir()
+        flags = ("--listen-address", address, "--ports", str(ports), "--resolver", resolver, "--drain-seconds", "5")
+        server = Running(directory, tmp_path / "ca.pem", flags)
+        running.append(server)
+        server.publish(snapshot, wait=False)
+        return server.start() if start else server
+
+    yield make
+    for server in running:
+        server.kill()
+
+
+@pytest.fixture
+def server(make_server, ca):
+    return make_server(snapshot(ca))
+
+
+class Threads:
+    """Runs functions in threads and raises what they raised."""
+
+    def __init__(self):
+        self.threads, self.errors = [], []
+
+    def run(self, function, *arguments):
+        def guarded():
+            try:
+                function(*arguments)
+            except BaseException as error:
+                self.errors.append(error)
+                raise
+
+        thread = threading.Thread(target=guarded, daemon=True)
+        self.threads.append(thread)
+        thread.start()
+
+    def join(self, seconds=60):
+        for thread in self.threads:
+            thread.join(seconds)
+            assert not thread.is_alive(), "a client hangs"
+        assert not self.errors, self.errors
+
+
+@pytest.fixture
+def threads():
+    return Threads()

@@ -1,0 +1,61 @@
+"""kill -9 in the middle of everything: what was acknowledged is there, once."""
+
+import contextlib
+import smtplib
+import threading
+import time
+
+import pytest
+from letters import fields
+from running import snapshot
+
+
+def send_until_dead(server, number, acknowledged, stop):
+    """Submit small mails as fast as the server answers; note each name whose 250 was read."""
+    count = 0
+    with contextlib.suppress(smtplib.SMTPException, OSError), server.submission("alice@one.test") as client:
+        while not stop.is_set():
+            name = f"{server.round}-{number}-{count}"
+            head = f"From: alice@one.test\r\nTo: bob@one.test\r\nX-Name: {name}\r\n\r\n"
+            client.sendmail("alice@one.test", ["bob@one.test"], head + "x" * 2000 + "\r\n")
+            acknowledged.append(name)
+            count += 1
+
+
+@pytest.mark.parametrize(
+    ("rounds", "senders"),
+    [pytest.param(3, 5, id="slice"), pytest.param(20, 20, id="all", marks=pytest.mark.crash)],
+)
+def test_nothing_acknowledged_is_lost(make_server, ca, rounds, senders):
+    server = make_server(snapshot(ca), start=False)
+    acknowledged = []
+    for server.round in range(rounds):
+        server.start()
+        stop = threading.Event()
+        threads = [
+            threading.Thread(target=send_until_dead, args=(server, number, acknowledged, stop), daemon=True)
+            for number in range(senders)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5 + 0.1 * (server.round % 5))
+        server.kill()
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    server.start()
+    stored = [fields(m, "X-Name")[0].split()[1].decode() for m in server.messages("bob@one.test", seconds=30)]
+    assert len(acknowledged) > rounds * senders
+    assert not set(acknowledged) - set(stored), "acknowledged mail is gone"
+    assert len(stored) == len(set(stored)), "mail is stored twice"
+    counters = server.counters()
+    assert counters.pop("accepted") == sum(counters.values()) >= len(acknowledged)
+
+
+def test_sigterm_ends_with_status_zero_and_keeps_everything(make_server, ca):
+    server = make_server(snapshot(ca))
+    with server.submission("alice@one.test") as client:
+        client.sendmail("alice@one.test", ["bob@one.test"], "Subject: x\r\nFrom: alice@one.test\r\n\r\nx\r\n")
+    assert server.terminate() == 0
+    server.start()
+    assert len(server.messages("bob@one.test")) == 1

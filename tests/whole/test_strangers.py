@@ -1,0 +1,201 @@
+"""What a stranger may not do, on every listener."""
+
+import imaplib
+import smtplib
+import socket
+import time
+
+import msgspec
+import pytest
+from letters import letter
+from running import PASSWORD, Running, snapshot
+
+from postrider.contract import passwords, tls
+from postrider.contract.model import Limits
+
+SMTP_LISTENERS = ("smtp", "submission", "submissions")
+#: Listeners that start without TLS.
+PLAIN_SMTP = ("smtp", "submission")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """One server for all of these tests: none of them changes it."""
+    directory = tmp_path_factory.mktemp("strangers")
+    ca = tls.make_ca("Test CA")
+    (directory / "ca.pem").write_text(ca.certificate)
+    flags = ("--listen-address", "127.0.0.1", "--ports", "auto", "--resolver", "127.0.0.1:1")
+    server = Running(directory, directory / "ca.pem", flags)
+    server.publish(snapshot(ca, limits=Limits(message_bytes=100_000, received_fields=20)), wait=False)
+    server.start()
+    yield server
+    server.kill()
+
+
+def connect(server, listener):
+    if listener == "submissions":
+        return smtplib.SMTP_SSL(*server.place(listener), context=server.context(), timeout=20)
+    return smtplib.SMTP(*server.place(listener), timeout=20)
+
+
+@pytest.mark.parametrize("listener", SMTP_LISTENERS)
+@pytest.mark.parametrize("secure", [False, True])
+def test_nobody_relays_without_login(served, listener, secure):
+    with connect(served, listener) as client:
+        if secure and listener != "submissions":
+            client.starttls(context=served.context())
+        client.ehlo("stranger.test")
+        code, _ = client.mail("a@elsewhere.test")
+        if code == 250:
+            code, text = client.rcpt("b@elsewhere.test")
+            assert text.startswith(b"5.7.1")
+        assert 500 <= code < 600
+
+
+@pytest.mark.parametrize("path", ["@one.test:b@elsewhere.test", "b%elsewhere.test@mx.one.test", '"b@elsewhere.test"'])
+def test_nobody_relays_by_a_strange_path(served, path):
+    with connect(served, "smtp") as client:
+        client.ehlo("stranger.test")
+        client.mail("a@elsewhere.test")
+        code, _ = client.docmd("RCPT", f"TO:<{path}>")
+        assert 500 <= code < 600
+
+
+@pytest.mark.parametrize("listener", PLAIN_SMTP)
+def test_no_auth_before_tls(served, listener):
+    with connect(served, listener) as client:
+        client.ehlo("stranger.test")
+        assert not client.has_extn("auth")
+        code, _ = client.docmd("AUTH", "PLAIN AGFsaWNlQG9uZS50ZXN0AHg=")
+        assert code in {502, 503, 530, 538}
+
+
+def test_mail_exchanger_offers_no_auth_at_all(served):
+    with connect(served, "smtp") as client:
+        client.starttls(context=served.context())
+        client.ehlo("stranger.test")
+        assert not client.has_extn("auth")
+
+
+def test_no_imap_login_before_tls(served):
+    client = imaplib.IMAP4(*served.place("imap"), timeout=20)
+    assert "LOGINDISABLED" in client.capabilities
+    with pytest.raises(imaplib.IMAP4.error, match="PRIVACYREQUIRED"):
+        client.login("alice@one.test", PASSWORD)
+    client.shutdown()
+
+
+def test_unknown_address_is_refused_at_rcpt(served):
+    with connect(served, "smtp") as client:
+        client.ehlo("stranger.test")
+        client.mail("a@elsewhere.test")
+        code, text = client.rcpt("nobody@one.test")
+        assert (code, text[:5]) == (550, b"5.1.1")
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_more_than_size_is_refused(served, declared):
+    message = b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n"
+    message += b"".join(b"%d\r\n" % n for n in range(30_000))
+    with connect(served, "smtp") as client:
+        client.ehlo("stranger.test")
+        code, _ = client.mail("a@elsewhere.test", [f"SIZE={len(message)}"] if declared else [])
+        if declared:
+            assert code == 552
+            return
+        client.rcpt("bob@one.test")
+        code, text = client.data(message)
+        assert (code, text[:5]) == (552, b"5.3.4")
+        assert client.noop()[0] == 250
+
+
+def test_loop_of_received_fields_is_refused(served):
+    message = b"Received: from x by y; Sat, 21 Nov 2026 10:00:00 +0000\r\n" * 21 + b"Subject: loop\r\n\r\nx\r\n"
+    with connect(served, "smtp") as client:
+        client.ehlo("stranger.test")
+        client.mail("a@elsewhere.test")
+        client.rcpt("bob@one.test")
+        code, text = client.data(message)
+        assert (code, text[:5]) == (554, b"5.4.6")
+
+
+@pytest.mark.parametrize(
+    ("listener", "command", "slipped"),
+    [
+        ("smtp", b"STARTTLS\r\n", b"MAIL FROM:<a@elsewhere.test>\r\nRCPT TO:<bob@one.test>\r\n"),
+        ("submission", b"STARTTLS\r\n", b"NOOP\r\nEHLO slipped\r\n"),
+        ("imap", b"a STARTTLS\r\n", b"b NOOP\r\nc CAPABILITY\r\n"),
+    ],
+)
+def test_commands_before_the_handshake_are_thrown_away(served, listener, command, slipped):
+    with socket.create_connection(served.place(listener), timeout=20) as plain:
+        plain.recv(4096)
+        if listener != "imap":
+            plain.sendall(b"EHLO stranger.test\r\n")
+            while b"\r\n250 " not in plain.recv(4096):
+                pass
+        plain.sendall(command + slipped)
+        answer = b""
+        while not answer.endswith(b"\n"):
+            answer += plain.recv(1)
+        with served.context().wrap_socket(plain, server_hostname="mx.one.test") as secure:
+            secure.settimeout(0.5)
+            with pytest.raises(TimeoutError):
+                secure.recv(4096)
+
+
+@pytest.mark.parametrize("listener", ["submission", "imaps"])
+def test_login_ends_with_the_mailbox(make_server, ca, listener):
+    server = make_server(snapshot(ca))
+
+    def login():
+        if listener == "imaps":
+            with server.imap("bob@one.test"):
+                pass
+        else:
+            with server.submission("bob@one.test"):
+                pass
+
+    login()
+    with server.imap("bob@one.test") as session:
+        session.select_folder("INBOX")
+        server.change(mailboxes=server.snapshot.mailboxes[:1])
+        with pytest.raises((imaplib.IMAP4.error, smtplib.SMTPAuthenticationError)):
+            login()
+        end = time.monotonic() + 5
+        with pytest.raises((imaplib.IMAP4.abort, OSError)):  # noqa: PT012 -- any of them may be the one
+            while time.monotonic() < end:
+                session.noop()
+                time.sleep(0.1)
+
+
+def test_just_vanished_address_is_not_refused_for_good(make_server, ca):
+    server = make_server(snapshot(ca))
+    server.change(mailboxes=server.snapshot.mailboxes[:1])
+    with connect(server, "smtp") as client:
+        client.ehlo("stranger.test")
+        client.mail("a@elsewhere.test")
+        assert client.rcpt("bob@one.test")[0] == 450
+        assert client.rcpt("never@one.test")[0] == 550
+
+
+def test_changed_password_counts_at_once(make_server, ca):
+    server = make_server(snapshot(ca))
+    fresh = passwords.make("another secret", generated=True)
+    first, second = server.snapshot.mailboxes
+    server.change(mailboxes=(msgspec.structs.replace(first, verifiers=fresh), second))
+    with server.submission() as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login("alice@one.test", PASSWORD)
+        client.login("alice@one.test", "another secret")
+
+
+def test_sender_must_be_ones_own(served):
+    with served.submission("alice@one.test") as client:
+        code, text = client.mail("bob@one.test")
+        assert (code, text[:5]) == (550, b"5.7.1")
+
+
+def test_letter_helper_is_accepted(served):
+    with connect(served, "smtp") as client:
+        assert client.send_message(letter("a@elsewhere.test", "alice@one.test")) == {}
