@@ -50,6 +50,7 @@ class _Reader:
         self._comment: list[bytes] = []
         self._depth = 0
         self._apart = True  # white space lies between the last token and this one
+        self._at = -1  # the word that holds the @, a quoted one aside
 
     def token(self, token: bytes) -> None:
         if self._depth or token == b"(":
@@ -86,6 +87,8 @@ class _Reader:
             self._words[-1] += token
         else:
             self._words.append(token)
+        if token == b"@" and self._at < 0:
+            self._at = len(self._words) - 1
         self._apart = False
 
     def _inside(self, token: bytes) -> None:
@@ -113,7 +116,7 @@ class _Reader:
             self.found.append(_address(name, _without_route(b"".join(self._angle))))
         elif words:
             # "a@example.org (Name)" is how it was written before RFC 822; "Name a@example.org" is plain wrong.
-            at = next((i for i, word in enumerate(words) if b"@" in word), -1)
+            at = self._at
             if at >= 0:
                 name = _phrase(words[:at] + words[at + 1 :]) or b"".join(self._comment).strip()
                 self.found.append(_address(name, words[at]))

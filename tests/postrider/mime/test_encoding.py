@@ -1,0 +1,58 @@
+"""Transfer encodings and charsets: what is damaged gives what can be had."""
+
+from __future__ import annotations
+
+import base64
+import quopri
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from postrider.mime.encoding import decode_charset, decode_transfer, decode_words, decoded_size, known_charset
+
+
+@given(st.binary(max_size=300))
+def test_base64_round_trip_and_size(data: bytes) -> None:
+    encoded = base64.encodebytes(data)
+    assert decode_transfer(encoded, b"base64") == data
+    assert decoded_size(encoded, b"base64") == len(data)
+    assert decode_transfer(quopri.encodestring(data), b"quoted-printable") == data
+
+
+@given(st.binary(max_size=100), st.sampled_from([b"base64", b"quoted-printable", b"x-unknown", b"7bit"]))
+def test_any_bytes_have_the_size_they_decode_to(data: bytes, encoding: bytes) -> None:
+    assert decoded_size(data, encoding) == len(decode_transfer(data, encoding))
+
+
+def test_damaged_base64() -> None:
+    assert decode_transfer(b"YW\x00Jj\r\n!ZA", b"base64") == b"abcd"
+    assert decode_transfer(b"YWJjZ", b"base64") == b"abc"
+    assert decode_transfer(b"YQ==YWJj", b"base64") == b"a"
+
+
+def test_quoted_printable_drops_space_before_line_breaks() -> None:
+    assert decode_transfer(b"a  \r\nb=20\t\nc=\r\nd", b"quoted-printable") == b"a\r\nb \ncd"
+
+
+@pytest.mark.parametrize(
+    ("name", "codec"),
+    [
+        (b"", "utf-8"), (b"US-ASCII", "utf-8"), (b"iso-8859-1", "iso8859-1"), (b"Windows-1252", "cp1252"),
+        (b"shift_jis", "shift_jis"), (b"GB2312", "gb2312"), (b"punycode", "ascii"), (b"unicode_escape", "ascii"),
+        (b"rot13", "ascii"), (b"no-such", "ascii"), (b"x" * 5000, "ascii"), (b"../../etc", "ascii"),
+        (b"a\x00b", "ascii"),
+    ],
+)  # fmt: skip
+def test_only_charsets_are_charsets(name: bytes, codec: str) -> None:
+    assert known_charset(name) == codec
+
+
+def test_damaged_text_is_marked() -> None:
+    assert decode_charset(b"a\xffb", b"utf-8") == "a\ufffdb"
+
+
+def test_encoded_words() -> None:
+    assert decode_words(b"=?utf-8?q?a_=C3=A4?= =?iso-8859-1*de?B?5A==?= c") == "a ää c"
+    assert decode_words("ä".encode()) == "ä"
+    assert decode_words(b"=?broken?q?a") == "=?broken?q?a"

@@ -1,0 +1,50 @@
+"""Previews and thread keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from postrider.mime.parse import scan
+from postrider.mime.structure import thread_keys, visible_text
+
+HTML = b"Content-Type: text/html\n\n"
+MIXED = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"
+LATIN = b"Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n"
+
+
+@pytest.mark.parametrize(
+    ("message", "preview"),
+    [
+        (b"\n  Hello \r\n\r\n world ", "Hello world"),
+        (LATIN + b"=E4=\nb", "äb"),
+        (HTML + b"<html><head><title>t</title><style>p{}</style></head><p>A&amp;B<br>c<!-- d -->", "A&B c"),
+        (b"Content-Type: image/png\n\nxxx", ""),
+        (MIXED + HTML + b"<b>h</b>\n--b\n\nplain\n--b--", "plain"),
+        (MIXED + b"Content-Disposition: attachment\n\nno\n--b\n\nyes\n--b--", "yes"),
+        (b"\n" + b"word " * 500, ("word " * 40).strip()),
+        (b"\na\x00b", "ab"),
+    ],
+)
+def test_preview(message: bytes, preview: str) -> None:
+    assert scan(message).preview == preview
+
+
+def test_a_character_cut_at_the_limit_is_left_out() -> None:
+    message = b"Content-Type: text/plain; charset=utf-8\n\n" + b"x" + "ä".encode() * 3000
+    assert scan(message).preview == "x" + "ä" * 199
+
+
+@pytest.mark.parametrize("markup", ["<style>a", "<!-- a", "<b", "<script>alert(1)</b>x", "\u0130<head>x"])
+def test_what_is_never_closed_is_not_shown(markup: str) -> None:
+    assert visible_text(markup).strip() in ("", "\u0130")
+
+
+def test_thread_keys() -> None:
+    own = thread_keys(b"Message-ID: <1@a>\n\n")
+    reply = thread_keys(b"References: <0@a>\n <1@a>\nIn-Reply-To: <1@a>\nMessage-ID: <2@a>\n\n")
+    assert len(own) == 1
+    assert len(reply) == 3
+    assert own[0] in reply[1:]
+    assert all(len(key) == 16 for key in reply)
+    assert thread_keys(b"Subject: none\n\n") == ()
+    assert len(thread_keys(b"References: " + b" ".join(b"<%d@a>" % i for i in range(1000)) + b"\n\n")) == 50
