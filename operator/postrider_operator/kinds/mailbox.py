@@ -1,0 +1,93 @@
+"""Mailbox: one account with its address, password and quota."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from postrider_operator.kinds.resource import (
+    AGE,
+    MESSAGE,
+    READY,
+    REASON,
+    Column,
+    DeletionPolicy,
+    KindInfo,
+    Model,
+    Resource,
+    Rule,
+    Status,
+    ruled,
+)
+from postrider_operator.kinds.texts import AddressText, SizeText
+
+
+class PasswordRef(Model):
+    """Names the entry of a Secret that holds the password."""
+
+    name: str = Field(description="Name of a Secret in the same namespace.", min_length=1, max_length=253)
+    key: str = Field(default="password", description="Key within the Secret's data.", min_length=1, max_length=253)
+
+
+class MailboxSpec(Model):
+    """What is wanted of a mailbox. Only the address is required."""
+
+    address: AddressText = Field(
+        description="The mail address, such as alice@example.org. The mailbox belongs to the MailDomain after the @. "
+        "It cannot be changed: make a new Mailbox and an Alias for the old address instead."
+    )
+    display_name: str = Field(
+        default="", description="The user's name as people read it, such as Alice Arnold.", max_length=256
+    )
+    password_secret_ref: PasswordRef | None = Field(
+        default=None,
+        description="Where the password is: clear text, or a hash (argon2, bcrypt, PBKDF2). Without it the operator "
+        "generates a password into the Secret <name of the Mailbox>-password with the keys username, password and "
+        "host. A changed Secret is a changed password within seconds.",
+    )
+    quota: SizeText | None = Field(
+        default=None, description="How much mail it may hold, such as 5Gi; no limit where it is not said."
+    )
+    deletion_policy: DeletionPolicy = Field(
+        default="Retain",
+        description="What becomes of the generated password Secret when the Mailbox is deleted: Retain keeps it, and a "
+        "Mailbox made later has the same password; Delete removes it. Stored mail is kept in either case.",
+    )
+
+
+class MailboxStatus(Status):
+    """What became of the mailbox."""
+
+    secret_name: str = Field(default="", description="Secret that holds the login: username, password, host.")
+
+
+class Mailbox(Resource):
+    """An account that receives, keeps and sends mail; one may log in with its address and password."""
+
+    SPEC: ClassVar[type[Model]] = MailboxSpec
+    STATUS: ClassVar[type[Status]] = MailboxStatus
+    INFO: ClassVar[KindInfo] = KindInfo(
+        kind="Mailbox",
+        plural="mailboxes",
+        short_names=("mbx",),
+        columns=(
+            Column("Address", ".spec.address", "The mail address."),
+            READY,
+            REASON,
+            Column("Quota", ".spec.quota", "How much mail it may hold.", priority=1),
+            Column("Secret", ".status.secretName", "Secret that holds the login.", priority=1),
+            MESSAGE,
+            AGE,
+        ),
+        selectable=(".spec.address",),
+    )
+
+    spec: MailboxSpec = Field(
+        json_schema_extra=ruled(
+            Rule(
+                "self.address == oldSelf.address",
+                "spec.address cannot be changed: make a new Mailbox, and an Alias for the old address",
+            )
+        )
+    )
