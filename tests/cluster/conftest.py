@@ -1,20 +1,17 @@
 """The cluster the tests of this directory run against: our own control plane, or the one KUBECONFIG names."""
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from kube.audit import Audit
 from kube.build import programs
 from kube.cluster import Cluster
 from kube.control_plane import ControlPlane
 from kube.given import given_cluster
+from kube.operator_process import Chart, Operator
 from kube.player import Player
 from kube.runs import Run
 from kube.versions import CONTROL_PLANE
@@ -70,6 +67,18 @@ def cluster(stage: Stage, player: Player) -> Cluster:
     return stage.cluster
 
 
+@pytest.fixture(scope="session")
+def operator(cluster: Cluster, stage: Stage) -> Iterator[Operator]:
+    """The operator as a process under the chart's rights; the replica is called `first`."""
+    chart = Chart(stage.programs["helm"], CHECKOUT / "helm/postrider", "postrider-system")
+    running = Operator(cluster, stage.run, chart)
+    running.install()
+    running.start("first")
+    yield running
+    for identity in list(running.replicas):
+        running.stop(identity)
+
+
 @pytest.fixture
 def audit(stage: Stage) -> Audit:
     """Counts of writes; skipped on a cluster whose audit log we do not have."""
@@ -84,3 +93,10 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[str]
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     with cluster.namespace(request.node.originalname, labels) as name:
         yield name
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test waits for the cluster, and on a new machine for its programs to be built (about 9 minutes)."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.timeout(1500))

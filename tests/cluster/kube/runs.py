@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from kube.locks import exclusive
 from kube.processes import Started, started_at, stop_group
 from kube.undo import UNDO
 
@@ -26,10 +27,11 @@ class Run:
     @classmethod
     def new(cls) -> "Run":
         """A fresh run, after everything that dead runs left behind has been removed."""
-        reap()
-        path = runs() / uuid.uuid4().hex[:8]
-        path.mkdir(parents=True, mode=0o700)
-        (path / "owner").write_text(json.dumps([os.getpid(), started_at(os.getpid())]))
+        with exclusive(runs().with_suffix(".lock")):
+            reap()
+            path = runs() / uuid.uuid4().hex[:8]
+            path.mkdir(parents=True, mode=0o700)
+            (path / "owner").write_text(json.dumps([os.getpid(), started_at(os.getpid())]))
         return cls(path)
 
     @property
@@ -88,7 +90,7 @@ def runs() -> Path:
 
 
 def reap() -> None:
-    """Undoes the runs whose owner is dead."""
+    """Undoes the runs whose owner is dead; the caller holds the lock, or is alone."""
     if not runs().exists():
         return
     for path in runs().iterdir():
