@@ -1,0 +1,70 @@
+"""A Postrider of our own on loopback, with one mailbox and its defaults otherwise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from postrider.contract import files, tls
+from postrider.contract.model import Certificate, Domain, Mailbox, Server, Snapshot
+
+DOMAIN = "postrider.test"
+
+
+@dataclass(slots=True)
+class Postrider:
+    """One server below `root`."""
+
+    root: Path
+    listeners: dict[str, str] = field(default_factory=dict)
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def port(self) -> int:
+        """The mail exchanger's port."""
+        return int(self.listeners["smtp"].rpartition(":")[2])
+
+    @property
+    def pid(self) -> int:
+        """The supervisor's process id."""
+        return self._process.pid if self._process else 0
+
+    def start(self) -> Postrider:
+        """Publish a snapshot, start the server; returns once it serves."""
+        ready = self.root / "ready.json"
+        files.write_directory(self.root / "snapshot", _snapshot())
+        command = [sys.executable, "-m", "postrider", "--listen-address", "127.0.0.1", "--ports", "auto"]
+        command += ["--snapshot", str(self.root / "snapshot"), "--data", str(self.root / "data")]
+        command += ["--ready-file", str(ready), "--log-level", "warning"]
+        self._process = subprocess.Popen(command)
+        deadline = time.monotonic() + 30
+        while not ready.exists():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("the server did not come up")
+            time.sleep(0.05)
+        self.listeners = json.loads(ready.read_text())["listeners"]
+        return self
+
+    def stop(self) -> None:
+        """End it in good order."""
+        if self._process:
+            self._process.terminate()
+            self._process.wait(30)
+
+
+def _snapshot() -> Snapshot:
+    ca = tls.make_ca("Bench CA")
+    chain, key = tls.issue(ca, (f"mx.{DOMAIN}",), days=2)
+    return files.normal(
+        Snapshot(
+            server=Server(hostname=f"mx.{DOMAIN}"),
+            generation=1,
+            domains=(Domain(name=DOMAIN),),
+            mailboxes=(Mailbox(address=f"box@{DOMAIN}"),),
+            certificates=(Certificate(names=(f"mx.{DOMAIN}",), chain=chain, key=key),),
+        )
+    )

@@ -1,0 +1,83 @@
+"""Mails of 5 kB into a local mailbox, durable: Postrider against Postfix's Maildir delivery, by Postfix's smtp-source."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import postfix, postrider
+from bench.processes import usage
+
+SIZE = 5 * 1024
+#: Connections at once, and whether each carries all its mails or one.
+LOADS = ((10, True), (50, True), (10, False), (50, False))
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One run: messages a second until the last is in the mailbox, and CPU milliseconds a message of all processes."""
+
+    rate: float
+    cpu: float
+
+
+def measure(port: int, recipient: str, pid: int, load: tuple[int, bool, int], stored: Callable[[], int]) -> Figure:
+    """Send `count` mails over `connections`; returns when `stored` says they are all there."""
+    connections, kept, count = load
+    before, wanted = usage(pid).cpu, stored() + count
+    start = time.perf_counter()
+    source = ["smtp-source", "-s", str(connections), "-l", str(SIZE), "-m", str(count), *(["-d"] if kept else [])]
+    subprocess.run([*source, "-f", "a@sender.test", "-t", recipient, f"127.0.0.1:{port}"], check=True)
+    while stored() < wanted:
+        time.sleep(0.005)
+    seconds = time.perf_counter() - start
+    return Figure(count / seconds, (usage(pid).cpu - before) * 1000 / count)
+
+
+def run(count: int, rounds: int) -> None:
+    """Print a row per load: both servers' medians and their ratio."""
+    if reason := postfix.missing():
+        raise SystemExit(f"smtp_in: {reason}")
+    root = Path(tempfile.mkdtemp(prefix="postrider-bench-"))
+    root.chmod(0o755)
+    for name in ("peer", "ours"):
+        (root / name).mkdir(mode=0o755)
+    peer, ours = postfix.Postfix(root / "peer").start(), postrider.Postrider(root / "ours").start()
+    try:
+        print(f"{count} mails of {SIZE} octets a run, {rounds} runs, medians, {os.cpu_count()} cores")
+        print(f"{'connections':14} {'Postfix':>16} {'Postrider':>16} {'rate':>7} {'CPU':>7}")
+        for connections, kept in LOADS:
+            load = (connections, kept, count)
+            theirs, own = [], []
+            for _ in range(rounds):  # in turn, so that a drifting machine hits both
+                theirs.append(measure(peer.port, f"box@{postfix.DOMAIN}", peer.pid, load, lambda: _files(peer.maildir)))
+                own.append(measure(ours.port, f"box@{postrider.DOMAIN}", ours.pid, load, _durable_at_250))
+            print(row(f"{connections} {'kept' if kept else 'new'}", theirs, own), flush=True)
+    finally:
+        ours.stop()
+        peer.stop()
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def row(name: str, theirs: list[Figure], own: list[Figure]) -> str:
+    """One line: rate in messages a second, CPU in ms a message; the ratios are ours to theirs."""
+    rates = [statistics.median(figure.rate for figure in figures) for figures in (theirs, own)]
+    cpus = [statistics.median(figure.cpu for figure in figures) for figures in (theirs, own)]
+    shown = [f"{rate:8.0f}/s {cpu:4.2f}ms" for rate, cpu in zip(rates, cpus, strict=True)]
+    return f"{name:14} {shown[0]:>16} {shown[1]:>16} {rates[1] / rates[0]:6.2f}x {cpus[1] / cpus[0]:6.2f}x"
+
+
+def _files(maildir: Path) -> int:
+    return sum(len(list((maildir / name).iterdir())) for name in ("new", "cur") if (maildir / name).exists())
+
+
+def _durable_at_250() -> int:
+    """Postrider's 250 means stored in the mailbox, so there is nothing left to wait for."""
+    return 1 << 62
