@@ -38,6 +38,10 @@ class StoreError(Exception):
         self.reason = reason
 
 
+#: Seconds until a delivery that was over quota is tried again.
+QUOTA_RETRY = 300
+
+
 # -- intake --------------------------------------------------------------------------------------------------------
 
 
@@ -112,7 +116,8 @@ class Intake(Txn, frozen=True):
     smtputf8: bool = False
     #: Routed deliveries that go nowhere on purpose; counted as accepted and discarded.
     discarded: int = 0
-    #: False for what was accepted before already (a retry of a queue row): `accepted` does not count it again.
+    #: False for what was accepted before already (a retry of a queue row): its deliveries take the place of the rows
+    #: settled as delivered, `accepted` does not count them again, and over quota refuses the whole (OVER_QUOTA).
     count: bool = True
 
 
@@ -188,7 +193,7 @@ class FlagChange(enum.StrEnum):
 
 
 class SetFlags(Txn, frozen=True):
-    """STORE on a slice of UIDs; messages changed after `unchanged_since` stay as they are (RFC 7162). Result: FlagsSet."""
+    """STORE on a slice of UIDs; messages changed after `unchanged_since` stay (RFC 7162). Result: FlagsSet."""
 
     account: Account
     mailbox_id: int
@@ -219,6 +224,12 @@ class Expunged(Value, frozen=True):
 
     modseq: int
     uids: tuple[int, ...]
+
+
+class OpenAccount(Txn, frozen=True):
+    """Make the account with its default folders where it is missing. Result: Done."""
+
+    account: Account
 
 
 class CreateMailbox(Txn, frozen=True):
@@ -343,7 +354,7 @@ class Remember(Txn, frozen=True):
 
 
 AnyTxn = (
-    Intake | Append | Copy | SetFlags | Expunge | CreateMailbox | DeleteMailbox | RenameMailbox | Subscribe
+    Intake | Append | Copy | SetFlags | Expunge | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox | Subscribe
     | TouchRecent | Release | Claim | Renew | Settle | Administer | Remember
 )  # fmt: skip
 AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple[QueueRow, ...]
