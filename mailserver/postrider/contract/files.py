@@ -88,7 +88,6 @@ class Manifest(Row, frozen=True):
     parts: dict[str, str]
     #: Snapshot.held.
     held: int = 0
-    held: int = 0
 
 
 class _Config(Row, frozen=True):
@@ -143,7 +142,6 @@ def normal(snapshot: Snapshot) -> Snapshot:
         keys=tuple(sorted(snapshot.keys, key=lambda k: (k.domain, k.selector, k.pem))),
         certificates=tuple(sorted(snapshot.certificates, key=lambda c: (host not in c.names, c.names, c.chain))),
         secrets=tuple(sorted(snapshot.secrets, key=lambda s: (s.name, s.value))),
-        claims=tuple(sorted(snapshot.claims, key=lambda c: (c.key, c.kind, c.namespace, c.resource))),
         claims=tuple(sorted(snapshot.claims, key=lambda c: (c.key, c.kind, c.namespace, c.resource))),
     )
 
@@ -240,7 +238,6 @@ def _parts(snapshot: Snapshot) -> Iterable[tuple[str, _Config | _Keys | _Directo
             yield f"keys-{n}", _Keys(keys=keys[n], certificates=certificates[n], secrets=secrets[n])
     mailboxes = _cut(snapshot.mailboxes, lambda m: m.address, DIRECTORY_PARTS)
     aliases = _cut(snapshot.aliases, lambda a: a.address, DIRECTORY_PARTS)
-    claims = _cut(snapshot.claims, lambda c: c.key, DIRECTORY_PARTS)
     claims = _cut(snapshot.claims, lambda c: c.key, DIRECTORY_PARTS)
     for n in range(DIRECTORY_PARTS):
         if mailboxes[n] or aliases[n] or claims[n]:
