@@ -1,4 +1,4 @@
-"""A Postfix of our own: a private instance on a loopback port that delivers into a Maildir (needs root and Debian's postfix)."""
+"""A Postfix of our own: an instance on a loopback port that delivers into a Maildir (root, and Debian's postfix)."""
 
 from __future__ import annotations
 

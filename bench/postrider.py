@@ -57,14 +57,14 @@ class Postrider:
 
 
 def _snapshot() -> Snapshot:
-    ca = tls.make_ca("Bench CA")
-    chain, key = tls.issue(ca, (f"mx.{DOMAIN}",), days=2)
+    hostname, now = f"mx.{DOMAIN}", time.time()
+    leaf = tls.issue(tls.make_ca(now), (hostname,), now, days=2)
     return files.normal(
         Snapshot(
-            server=Server(hostname=f"mx.{DOMAIN}"),
+            server=Server(hostname=hostname),
             generation=1,
             domains=(Domain(name=DOMAIN),),
             mailboxes=(Mailbox(address=f"box@{DOMAIN}"),),
-            certificates=(Certificate(names=(f"mx.{DOMAIN}",), chain=chain, key=key),),
+            certificates=(Certificate(names=(hostname,), chain=leaf.certificate, key=leaf.key),),
         )
     )

@@ -1,4 +1,4 @@
-"""Mails of 5 kB into a local mailbox, durable: Postrider against Postfix's Maildir delivery, by Postfix's smtp-source."""
+"""Mails of 5 kB into a local mailbox, durable: Postrider against Postfix's Maildir delivery, sent by smtp-source."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def free_base():
 
 def snapshot(ca, hostname="mx.one.test", domains=("one.test",), users=("alice", "bob"), **server):
     """A snapshot with one mailbox per user and domain; every password is PASSWORD."""
-    chain, key = tls.issue(ca, (hostname, "localhost"), days=2)
+    leaf = tls.issue(ca, (hostname, "localhost"), time.time(), days=2)
     keys = tuple(
         DkimKey(domain=name, selector="e", algorithm="Ed25519", pem=dkim.generate("Ed25519")) for name in domains
     )
@@ -46,7 +46,7 @@ def snapshot(ca, hostname="mx.one.test", domains=("one.test",), users=("alice", 
                 Mailbox(address=f"{user}@{name}", verifiers=VERIFIERS) for name in domains for user in users
             ),
             keys=keys,
-            certificates=(Certificate(names=(hostname, "localhost"), chain=chain, key=key),),
+            certificates=(Certificate(names=(hostname, "localhost"), chain=leaf.certificate, key=leaf.key),),
         )
     )
 

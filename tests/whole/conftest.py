@@ -1,6 +1,7 @@
 """Servers for the tests of this folder, each on ports of its own."""
 
 import threading
+import time
 
 import pytest
 from running import Running, snapshot
@@ -11,7 +12,7 @@ from postrider.contract import tls
 
 @pytest.fixture(scope="session")
 def ca():
-    return tls.make_ca("Test CA")
+    return tls.make_ca(time.time())
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ PLAIN_SMTP = ("smtp", "submission")
 def served(tmp_path_factory):
     """One server for all of these tests: none of them changes it."""
     directory = tmp_path_factory.mktemp("strangers")
-    ca = tls.make_ca("Test CA")
+    ca = tls.make_ca(time.time())
     (directory / "ca.pem").write_text(ca.certificate)
     flags = ("--listen-address", "127.0.0.1", "--ports", "auto", "--resolver", "127.0.0.1:1")
     server = Running(directory, directory / "ca.pem", flags)

@@ -1,0 +1,43 @@
+"""A server, and a Postfix beside it, for the programs of other projects."""
+
+import shutil
+import time
+
+import pytest
+from bench import postfix
+from running import Running, snapshot
+
+from postrider.contract import tls
+
+
+@pytest.fixture
+def server(tmp_path):
+    ca = tls.make_ca(time.time())
+    (tmp_path / "ca.pem").write_text(ca.certificate)
+    flags = ("--listen-address", "127.0.0.1", "--ports", "auto", "--resolver", "127.0.0.1:1")
+    server = Running(tmp_path, tmp_path / "ca.pem", flags)
+    server.publish(snapshot(ca), wait=False)
+    yield server.start()
+    server.kill()
+
+
+@pytest.fixture
+def need():
+    """Skip where a program is missing, and say which."""
+
+    def check(*programs):
+        for program in programs:
+            if shutil.which(program) is None:
+                pytest.skip(f"{program} is not installed")
+
+    return check
+
+
+@pytest.fixture
+def postfix_root(tmp_path_factory):
+    if reason := postfix.missing():
+        pytest.skip(reason)
+    root = tmp_path_factory.mktemp("postfix")
+    for folder in (root, *root.parents[:2]):
+        folder.chmod(0o755)
+    return root
