@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions from the typed models: `python -m postrider_operator.schemas DIRECTORY` writes them."""
+"""CustomResourceDefinitions from the typed models: `python -m postrider_operator.schemas DIRECTORY...` writes them."""
 
 from __future__ import annotations
 
@@ -180,11 +180,11 @@ def file_name(kind: type[Resource]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write all CRDs into the directory named."""
-    directory = Path(arguments[0])
-    directory.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
-        (directory / file_name(kind)).write_text(text(kind), encoding="utf-8")
+    """Write all CRDs into each of the directories named."""
+    for directory in map(Path, arguments):
+        directory.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            (directory / file_name(kind)).write_text(text(kind), encoding="utf-8")
     return 0
 
 

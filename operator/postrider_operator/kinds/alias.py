@@ -59,6 +59,6 @@ class Alias(Resource):
 
     spec: AliasSpec = Field(
         json_schema_extra=ruled(
-            Rule("self.address == oldSelf.address", "spec.address cannot be changed: make a new Alias")
+            Rule("self.address == oldSelf.address", "the address cannot be changed: make a new Alias", ".address")
         )
     )

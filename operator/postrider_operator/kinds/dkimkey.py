@@ -85,12 +85,15 @@ class DkimKey(Resource):
 
     spec: DkimKeySpec = Field(
         json_schema_extra=ruled(
-            Rule("self.domain == oldSelf.domain", "spec.domain cannot be changed: make a new DkimKey"),
-            Rule("self.selector == oldSelf.selector", "spec.selector cannot be changed: make a new DkimKey"),
+            Rule("self.domain == oldSelf.domain", "the domain cannot be changed: make a new DkimKey", ".domain"),
+            Rule(
+                "self.selector == oldSelf.selector", "the selector cannot be changed: make a new DkimKey", ".selector"
+            ),
             Rule(
                 "(has(self.algorithm) ? self.algorithm : 'RSA') == "
                 "(has(oldSelf.algorithm) ? oldSelf.algorithm : 'RSA')",
-                "spec.algorithm cannot be changed: make a new DkimKey with another selector",
+                "the algorithm cannot be changed: make a new DkimKey with another selector",
+                ".algorithm",
             ),
         )
     )

@@ -87,7 +87,8 @@ class Mailbox(Resource):
         json_schema_extra=ruled(
             Rule(
                 "self.address == oldSelf.address",
-                "spec.address cannot be changed: make a new Mailbox, and an Alias for the old address",
+                "the address cannot be changed: make a new Mailbox, and an Alias for the old address",
+                ".address",
             )
         )
     )

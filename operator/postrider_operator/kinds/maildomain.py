@@ -113,6 +113,7 @@ class MailDomain(Resource):
                 f"{_EFFECTIVE.format('self')} == {_EFFECTIVE.format('oldSelf')}",
                 "the domain (spec.domain, or metadata.name where that is absent) cannot be changed: "
                 "make a new MailDomain",
+                ".spec.domain",
             ),
         ),
     )

@@ -234,6 +234,13 @@ class MailServer(Resource):
             MESSAGE,
             AGE,
         ),
+        rules=(
+            Rule(
+                "self.metadata.name.matches(r'^[a-z]([a-z0-9-]{0,38}[a-z0-9])?$')",
+                "the name of a MailServer becomes part of other names: at most 40 lower-case letters, digits and "
+                "hyphens, a letter first, no dots",
+            ),
+        ),
     )
 
     spec: MailServerSpec = Field(
@@ -241,17 +248,20 @@ class MailServer(Resource):
             Rule(
                 "(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == "
                 "(has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')",
-                "spec.storage.className cannot be changed: move the mail to a new MailServer",
+                "the class cannot be changed: move the mail to a new MailServer",
+                ".storage.className",
             ),
             Rule(
                 "!has(self.relay) || !has(self.relay.username) || self.relay.username == '' || "
                 "has(self.relay.passwordSecretRef)",
-                "spec.relay.username needs spec.relay.passwordSecretRef",
+                "a username needs a passwordSecretRef",
+                ".relay.username",
             ),
             Rule(
                 "!has(self.relay) || !has(self.relay.tls) || self.relay.tls != 'none' || "
                 "!has(self.relay.username) || self.relay.username == ''",
-                "spec.relay: a password is not sent in the clear; with a username tls must be starttls or tls",
+                "a password is not sent in the clear: with a username tls must be starttls or tls",
+                ".relay.tls",
             ),
         )
     )

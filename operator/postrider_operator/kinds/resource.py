@@ -29,10 +29,13 @@ class Rule:
 
     rule: str
     message: str
+    #: The field the message is about, relative to where the rule stands: ".address".
+    field: str = ""
 
     def entry(self) -> dict[str, str]:
         """The rule as the CRD has it."""
-        return {"rule": self.rule, "message": self.message}
+        entry = {"rule": self.rule, "message": self.message}
+        return entry | ({"fieldPath": self.field} if self.field else {})
 
 
 def ruled(*rules: Rule, **schema: Any) -> dict[str, Any]:
