@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from postrider.contract import files
 from postrider.contract.check import check
-from postrider.contract.model import READABLE, Snapshot
-from postrider.contract.report import Refusal, Status
+from postrider.contract.model import Snapshot
+from postrider.contract.report import Refusal, RefusedRow, Status
 from postrider.telemetry.events import Events
+
+
+#: How many of a refused generation's rows are named.
+SHOWN = 20
 
 
 @dataclass(slots=True)
@@ -28,20 +34,18 @@ class SnapshotWatch:
     kept: Path
     events: Events
     deliver: Callable[[Snapshot], None]
-    #: Generation that was delivered last, -1 before the first.
-    delivered: int = -1
-    _pending: int = -1
+    #: Generation that was delivered last, None before the first.
+    delivered: int | None = None
+    _pending: files.Pending | None = None
     _refused: Refusal | None = None
-    _seen: tuple[tuple[str, int, int], ...] | None = field(default=None)
+    _seen: tuple[tuple[str, int, int], ...] | None = None
 
-    def restore(self) -> bool:
-        """Serve the kept generation before anything else was seen; False when there is none that can be read."""
+    def restore(self) -> None:
+        """Serve the kept generation until the source has one; without any there is nothing to serve yet."""
         found = self._read(self.kept)
-        if not isinstance(found, Snapshot):
-            return False
-        self.delivered = found.generation
-        self.deliver(found)
-        return True
+        if isinstance(found, Snapshot):
+            self.delivered = found.generation
+            self.deliver(found)
 
     def look(self) -> None:
         """Read the directory if it changed since the last look, and act on what is there."""
@@ -51,34 +55,35 @@ class SnapshotWatch:
         found = self._read(self.source)
         if isinstance(found, files.Pending):
             # The parts arrive one by one: look again, changed or not.
-            if found.generation != self._pending:
+            if found != self._pending:
                 self.events.emit("snapshot.pending", generation=found.generation, reason=found.reason)
-            self._pending = found.generation
+            self._pending = found
             return
         self._seen = signature
-        self._pending = -1
+        self._pending = None
         if isinstance(found, Refusal):
             self._refuse(found)
-        elif found.generation < self.delivered:
-            reason = f"generation {found.generation} is older than {self.delivered}, which is being served"
+        elif self.delivered is not None and found.generation < self.delivered:
+            reason = f"older than generation {self.delivered}, which is being served"
             self._refuse(Refusal(generation=found.generation, reason=reason))
-        elif found.generation > self.delivered:
+        elif found.generation != self.delivered:
             self._accept(found)
 
-    def status(self, loaded: int) -> Status:
+    def status(self, loaded: int | None) -> Status:
         """What GET /status says when all processes serve `loaded`."""
         return Status(
-            loaded=max(loaded, 0),
-            pending=self._pending if self._pending >= 0 else None,
+            loaded=loaded,
+            pending=self._pending.generation if self._pending else None,
+            waiting_for=self._pending.reason if self._pending else "",
             refused=self._refused,
-            readable=READABLE,
         )
 
     def _accept(self, snapshot: Snapshot) -> None:
         problems = check(snapshot)
         if problems:
-            shown = "; ".join(f"{p.kind} {p.name}: {p.message}" for p in problems[:5])
-            self._refuse(Refusal(generation=snapshot.generation, reason=shown))
+            rows = tuple(RefusedRow(p.kind, p.namespace, p.name, p.reason, p.message) for p in problems[:SHOWN])
+            reason = f"{len(problems)} objects are wrong; the first is {problems[0].kind} {problems[0].name}"
+            self._refuse(Refusal(generation=snapshot.generation, reason=reason, rows=rows))
             return
         files.write_directory(self.kept, snapshot)
         self._refused = None
@@ -93,8 +98,17 @@ class SnapshotWatch:
     def _read(self, directory: Path) -> Snapshot | files.Pending | Refusal:
         try:
             return files.read_directory(directory)
+        except FileNotFoundError:
+            return files.Pending(f"{directory} does not exist")
         except files.BadSnapshot as error:
-            return Refusal(generation=error.generation, reason=str(error))
+            return Refusal(generation=self._generation(directory), reason=str(error))
+
+    def _generation(self, directory: Path) -> int:
+        """The generation a directory that cannot be read claims to be, 0 where not even that is legible."""
+        try:
+            return msgspec.json.decode(files.read_manifest(directory) or b"{}", type=_Claims).generation
+        except msgspec.DecodeError:
+            return 0
 
     def _signature(self) -> tuple[tuple[str, int, int], ...]:
         """Name, inode and time of each file; a projected volume swaps a symlink, so files change their inode."""
@@ -104,3 +118,7 @@ class SnapshotWatch:
         except FileNotFoundError:
             return ()
         return tuple(sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in stats))
+
+
+class _Claims(msgspec.Struct):
+    generation: int = 0

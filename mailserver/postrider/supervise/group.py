@@ -117,9 +117,10 @@ class Group:
             if front.ready.is_set():
                 front.channel.say(Load(snapshot.generation))
 
-    def _loaded(self) -> int:
+    def _loaded(self) -> int | None:
         """The generation that every front serves."""
-        return min((front.loaded for front in self._fronts.values()), default=-1)
+        loaded = [front.loaded for front in self._fronts.values()]
+        return min(loaded) if loaded and min(loaded) >= 0 else None
 
     # -- the processes -------------------------------------------------------------------------------------------
 

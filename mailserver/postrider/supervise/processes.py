@@ -68,7 +68,7 @@ class ChildProcess:
 
 
 async def start(name: str, index: int, settings: Settings, environment: Mapping[str, str]) -> ChildProcess:
-    """Start `python -m postrider.app NAME INDEX DESCRIPTOR SETTINGS` as a child with the group's settings; its end of the channel is passed as a descriptor."""
+    """Start `python -m postrider.app NAME INDEX DESCRIPTOR SETTINGS`; the descriptor is its end of the channel."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with theirs:

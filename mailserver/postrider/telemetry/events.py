@@ -21,6 +21,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "snapshot.pending": (logging.INFO, "parts of two generations lie side by side; waiting for the rest"),
     "snapshot.refused": (logging.ERROR, "a generation is wrong; the last good one goes on being served"),
     "tls.loaded": (logging.INFO, "certificates were read and are used for new connections"),
+    "tls.failed": (logging.INFO, "a TLS handshake did not succeed; reason says why"),
     "smtp.connect": (logging.DEBUG, "a client connected"),
     "smtp.refused": (logging.INFO, "a command or message was refused; reply says how"),
     "smtp.accepted": (logging.INFO, "a message was accepted and is durable"),
