@@ -177,7 +177,7 @@ def read_directory(path: Path) -> Snapshot | Pending:
     """`read` of the files in a directory. Raises BadSnapshot, and OSError where the directory cannot be read."""
     files: dict[str, bytes] = {}
     try:
-        for file in _current(path).iterdir():
+        for file in current(path).iterdir():
             if file.name == MANIFEST or _PART_NAME.fullmatch(file.name):
                 files[file.name] = file.read_bytes()
     except FileNotFoundError:
@@ -190,7 +190,7 @@ def read_directory(path: Path) -> Snapshot | Pending:
 def read_manifest(path: Path) -> bytes | None:
     """The manifest's bytes, None where there is none: a cheap way to see that something changed. Raises OSError."""
     try:
-        return (_current(path) / MANIFEST).read_bytes()
+        return (current(path) / MANIFEST).read_bytes()
     except FileNotFoundError:
         return None
 
@@ -305,7 +305,7 @@ def _unpack(packed: bytes) -> bytes | None:
     return plain if unpacker.eof and not unpacker.unused_data else None
 
 
-def _current(path: Path) -> Path:
+def current(path: Path) -> Path:
     """The directory the files of one moment lie in: behind the kubelet's link, or `path` itself."""
     link = path / _DATA
     return link.resolve() if link.is_symlink() else path

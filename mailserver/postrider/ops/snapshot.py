@@ -111,10 +111,10 @@ class SnapshotWatch:
             return 0
 
     def _signature(self) -> tuple[tuple[str, int, int], ...]:
-        """Name, inode and time of each file; a projected volume swaps a symlink, so files change their inode."""
+        """Name, inode and time of each file: the least that changes with any of them."""
         try:
-            with os.scandir(self.source) as entries:
-                stats = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
+            with os.scandir(files.current(self.source)) as entries:
+                stats = [(entry.name, entry.stat()) for entry in entries]
         except FileNotFoundError:
             return ()
         return tuple(sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in stats))

@@ -27,7 +27,8 @@ def test_port_of_another_program_is_named():
 def test_port_of_another_group_is_not_shared_in_silence():
     held = sockets.reserve("127.0.0.1", {"smtp": 0})
     port = held["smtp"].getsockname()[1]
-    with sockets.bound("127.0.0.1", port) as front, pytest.raises(sockets.PortTaken):
+    with sockets.bound("127.0.0.1", port) as front:
         front.listen()
-        sockets.reserve("127.0.0.1", {"smtp": port})
+        with pytest.raises(sockets.PortTaken):
+            sockets.reserve("127.0.0.1", {"smtp": port})
     held["smtp"].close()
