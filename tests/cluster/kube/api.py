@@ -38,7 +38,7 @@ class Api:
     """One user's view of one API server; safe for threads, each has a connection of its own."""
 
     server: str
-    token: str = ""
+    token: str = field(default="", repr=False)
     ca: str = ""
     connect: Connect = plain
     _local: threading.local = field(default_factory=threading.local)

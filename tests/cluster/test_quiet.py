@@ -1,0 +1,103 @@
+"""No write when nothing changed: counted in the API server's audit log for the operator's user."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from kube.audit import Audit
+from kube.cluster import Cluster, condition, wait
+from kube.mail_site import MailSite
+from kube.manifests import alias, mail_domain, mail_server, mailbox
+from kube.operator_process import Operator
+
+OBJECTS = (
+    mail_server(),
+    mail_domain("one.test"),
+    mailbox("alice@one.test"),
+    mailbox("bob@one.test"),
+    alias("team@one.test", "alice@one.test", "bob@one.test"),
+)
+OURS = ("MailServer", "MailDomain", "Mailbox", "Alias", "DkimKey")
+CHILDREN = ("ConfigMap", "Secret", "Service", "StatefulSet", "PodDisruptionBudget", "NetworkPolicy")
+USERS_OBJECTS = {"maildomains", "mailboxes", "aliases", "dkimkeys"}
+IGNORED = ("leases",)
+
+
+@pytest.fixture(scope="module")
+def site(cluster: Cluster, operator: Operator) -> Iterator[MailSite]:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    with cluster.namespace("quiet", labels) as namespace:
+        cluster.apply(namespace, *OBJECTS)
+        for made in OBJECTS:
+            cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 90)
+        cluster.wait_ready("MailServer", namespace, "default")
+        time.sleep(3)  # the last statuses and events of the beginning
+        yield MailSite(cluster, namespace)
+
+
+def versions(site: MailSite) -> dict[str, str]:
+    """resourceVersion of everything of ours."""
+    return {
+        f"{kind}/{found['metadata']['name']}": found["metadata"]["resourceVersion"]
+        for kind in (*OURS, *CHILDREN)
+        for found in site.cluster.list(kind, site.namespace)
+    }
+
+
+def quiet(site: MailSite, operator: Operator, audit: Audit, since: int, seconds: float = 5.0) -> None:
+    """Nothing is written for a while, and nothing was since the mark."""
+    time.sleep(seconds)
+    mine = [row for row in audit.writes(operator.user, since, IGNORED) if row.namespace == site.namespace]
+    assert mine == []
+
+
+def test_rest_is_quiet(site: MailSite, operator: Operator, audit: Audit) -> None:
+    quiet(site, operator, audit, audit.mark())
+
+
+def test_an_apply_of_the_same_leaves_no_trace(site: MailSite, operator: Operator, audit: Audit) -> None:
+    before, mark = versions(site), audit.mark()
+    site.cluster.apply(site.namespace, *OBJECTS)
+    quiet(site, operator, audit, mark)
+    assert versions(site) == before
+
+
+def test_a_new_leader_writes_nothing(site: MailSite, operator: Operator, audit: Audit) -> None:
+    before = versions(site)
+    for identity in list(operator.replicas):
+        operator.stop(identity)
+    mark = audit.mark()
+    operator.start("first")
+    quiet(site, operator, audit, mark, 15.0)
+    assert versions(site) == before
+
+
+def test_a_pod_restart_is_seen_on_the_server_only(site: MailSite, operator: Operator, audit: Audit) -> None:
+    before = {key: value for key, value in versions(site).items() if not key.startswith(("MailServer", "StatefulSet"))}
+    pod, mark = site.pod(), audit.mark()
+    assert pod is not None
+    name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]  # type: ignore[index]
+    site.cluster.delete("Pod", site.namespace, name)
+
+    def back() -> bool:
+        found = site.cluster.find("Pod", site.namespace, name)
+        return bool(found and found["metadata"]["uid"] != uid and condition(found).get("status") == "True")
+
+    wait("the pod is back", back, 60)
+    site.cluster.wait_ready("MailServer", site.namespace, "default")
+    time.sleep(5)
+    written = {row.resource.split("/")[0] for row in audit.writes(operator.user, mark, IGNORED)}
+    assert not written & USERS_OBJECTS
+    after = versions(site)
+    assert {key: after.get(key) for key in before} == before
+
+
+def test_one_changed_mailbox_writes_little(site: MailSite, operator: Operator, audit: Audit) -> None:
+    mark = audit.mark()
+    site.cluster.apply(site.namespace, mailbox("carol@one.test"))
+    site.cluster.wait_ready("Mailbox", site.namespace, "carol", 20)
+    time.sleep(2)
+    mine = [row for row in audit.writes(operator.user, mark, IGNORED) if row.namespace == site.namespace]
+    touched = {row.name for row in mine if row.resource == "mailboxes/status"}
+    assert touched == {"carol"}
+    assert len(mine) <= 15, mine
