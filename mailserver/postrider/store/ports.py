@@ -33,7 +33,8 @@ class Writer(Protocol):
     @overload
     async def commit(
         self,
-        txn: t.DeleteMailbox
+        txn: t.OpenAccount
+        | t.DeleteMailbox
         | t.RenameMailbox
         | t.Subscribe
         | t.Release
@@ -52,6 +53,10 @@ class Reader(Protocol):
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
         """All folders, by name. An account that never stored anything has its default folders all the same."""
+        ...
+
+    async def subscriptions(self, account: Account) -> Sequence[str]:
+        """All subscribed names, in order; not each is a folder's (RFC 9051 §6.3.7)."""
         ...
 
     async def mailbox(self, account: Account, mailbox_id: int) -> MailboxRow | None:

@@ -354,7 +354,7 @@ class Remember(Txn, frozen=True):
 
 
 AnyTxn = (
-    Intake | Append | Copy | SetFlags | Expunge | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox | Subscribe
-    | TouchRecent | Release | Claim | Renew | Settle | Administer | Remember
+    Intake | Append | Copy | SetFlags | Expunge | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox
+    | Subscribe | TouchRecent | Release | Claim | Renew | Settle | Administer | Remember
 )  # fmt: skip
 AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple[QueueRow, ...]

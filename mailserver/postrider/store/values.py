@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import zlib
 from typing import NewType
 
 import msgspec
@@ -153,3 +154,8 @@ class QueueRow(Value, frozen=True):
 
 #: Lanes that queue rows are spread over.
 LANES = 256
+
+
+def lane_of(destination: str) -> int:
+    """The lane of a destination; the same in every process and release."""
+    return zlib.crc32(destination.encode("utf-8", "surrogatepass")) % LANES

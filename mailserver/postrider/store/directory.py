@@ -1,0 +1,114 @@
+"""The data directory: who may open it (one writer), on which filesystems, how fast its disk syncs, how full it is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+#: Locks or shared memory do not hold on these, whatever they promise.
+_NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.glusterfs"})
+_VOLATILE = frozenset({"tmpfs", "ramfs"})
+_POLL = 0.25
+
+
+class CannotOpen(Exception):
+    """The data directory cannot be used; the message says why and what to do."""
+
+
+def make(path: Path) -> None:
+    """Make the directory and the one for packs, readable by nobody else."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    packs_directory(path).mkdir(mode=0o700, exist_ok=True)
+
+
+def packs_directory(path: Path) -> Path:
+    """Where the packs are."""
+    return path / "packs"
+
+
+def database_path(path: Path) -> Path:
+    """Where the database is."""
+    return path / "mail.db"
+
+
+def lock(path: Path, seconds: float, sleep: Callable[[float], None] = time.sleep) -> int:
+    """Take the directory for this process; returns the file descriptor that holds it until it is closed.
+
+    Waits up to `seconds` for another writer to end. Raises CannotOpen.
+    """
+    fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    waited = 0.0
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                os.close(fd)
+                raise
+        if waited >= seconds:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(fd)
+            raise CannotOpen(
+                f"{path} is in use by another server (pid {holder}), after {seconds:g} s: stop it, or use another"
+                " data directory"
+            )
+        sleep(_POLL)
+        waited += _POLL
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, str(os.getpid()).encode(), 0)
+    return fd
+
+
+def check_filesystem(path: Path, *, allow_tmpfs: bool) -> str:
+    """The type of filesystem the directory is on. Raises CannotOpen for one that cannot keep the promise."""
+    kind = filesystem(path, Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace"))
+    if kind in _NETWORK:
+        raise CannotOpen(f"{path} is on {kind}: the store needs a local filesystem (ext4, xfs, btrfs, a block volume)")
+    if kind in _VOLATILE and not allow_tmpfs:
+        raise CannotOpen(f"{path} is on {kind}: mail would be lost with the power; say so explicitly if it may be")
+    return kind
+
+
+def filesystem(path: Path, mountinfo: str) -> str:
+    """The filesystem type of a path, from the text of /proc/self/mountinfo (proc_pid_mountinfo(5))."""
+    real = path.resolve()
+    best, kind = -1, "unknown"
+    for line in mountinfo.splitlines():
+        left, _, right = line.partition(" - ")
+        fields = left.split()
+        if len(fields) < 5 or not right:
+            continue
+        point = Path(re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4]))
+        # A later mount covers an earlier one at the same place.
+        if len(point.parts) >= best and real.is_relative_to(point):
+            best, kind = len(point.parts), right.split()[0]
+    return kind
+
+
+def sync_latency(path: Path, rounds: int = 5) -> float:
+    """Seconds that the median sync of a small write takes here."""
+    probe = path / "sync-probe"
+    fd = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        taken = []
+        for turn in range(rounds):
+            start = time.perf_counter()
+            os.pwrite(fd, b"x" * 4096, turn * 4096)
+            os.fdatasync(fd)
+            taken.append(time.perf_counter() - start)
+    finally:
+        os.close(fd)
+        probe.unlink(missing_ok=True)
+    return sorted(taken)[rounds // 2]
+
+
+def free_space(path: Path) -> tuple[int, int]:
+    """Bytes an unprivileged process may still write here, and the size of the filesystem."""
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize, stat.f_blocks * stat.f_frsize

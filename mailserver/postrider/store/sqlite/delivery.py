@@ -1,0 +1,195 @@
+"""Messages on their way in: intake from SMTP and the queue, and APPEND."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from postrider.store import transactions as t
+from postrider.store.names import INBOX_ID, canonical
+from postrider.store.packs import Location
+from postrider.store.sqlite import folders, queue
+from postrider.store.sqlite.transaction import Running
+from postrider.store.transactions import Reason, StoreError
+from postrider.store.values import Account, Flag
+
+#: A message names at most so many others that it can be threaded by; more of References is noise.
+MAX_THREAD_KEYS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """One message for one folder."""
+
+    blob_id: int
+    body_size: int
+    received: int
+    cached: bytes
+    thread_keys: Sequence[bytes]
+    flags: int
+    keywords: Sequence[str]
+    prefix: bytes = b""
+    quota_bytes: int = 0
+
+    @property
+    def size(self) -> int:
+        """Octets of the message as readers see it."""
+        return len(self.prefix) + self.body_size
+
+
+def intake(run: Running, txn: t.Intake) -> t.IntakeDone:
+    """Store one message wherever it goes, and settle what it settles."""
+    settled = queue.settle_all(run, txn.settle)
+    stored: list[t.Stored] = []
+    queued: list[int] = []
+    deferred: list[str] = []
+    users = len(txn.deliver) + len(txn.enqueue)
+    if users:
+        blob_id = insert_blob(run, run.places[0], users)
+        for delivery in txn.deliver:
+            place = _deliver(run, txn, delivery, blob_id)
+            if place:
+                stored.append(place)
+                continue
+            if not (txn.count and delivery.recipient):
+                raise StoreError(Reason.OVER_QUOTA)
+            queued.append(queue.insert(run, txn, blob_id, _waiting(delivery, txn.received)))
+            deferred.append(delivery.recipient)
+        queued += [queue.insert(run, txn, blob_id, row) for row in txn.enqueue]
+    _count(run, txn, len(stored), settled)
+    return t.IntakeDone(tuple(stored), tuple(queued), tuple(deferred))
+
+
+def append(run: Running, txn: t.Append) -> t.Uids:
+    """APPEND: all messages or none (RFC 3502 §6.3.11)."""
+    account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
+    target: list[int] = []
+    modseq = 0
+    for message, place in zip(txn.messages, run.places, strict=True):
+        arriving = Arriving(
+            insert_blob(run, place, 1), message.body.size, message.received, message.cached,
+            message.thread_keys, message.flags, message.keywords, quota_bytes=txn.quota_bytes,
+        )  # fmt: skip
+        stored = _store(run, txn.account, txn.mailbox_id, arriving)
+        if not stored:
+            raise StoreError(Reason.OVER_QUOTA)
+        target.append(stored.uid)
+        modseq = stored.modseq
+    row = run.one("SELECT uidvalidity FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
+    return t.Uids(row[0], tuple(target), modseq=modseq)
+
+
+def insert_blob(run: Running, place: Location, refs: int) -> int:
+    """The row of a body that was just written."""
+    header = place.header
+    run.db.execute(
+        "INSERT INTO blob (hash, size, codec, key_id, pack, start, stored, refs) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (header.hash, header.size, header.codec, header.key_id, place.pack, place.start, header.stored, refs),
+    )
+    return run.db.last_insert_rowid()
+
+
+def _waiting(delivery: t.Deliver, received: int) -> t.Enqueue:
+    return t.Enqueue(
+        f"local/{delivery.account}", delivery.recipient, delivery.prefix, received + t.QUOTA_RETRY,
+        delivery.notify, delivery.orcpt,
+    )  # fmt: skip
+
+
+def _deliver(run: Running, txn: t.Intake, delivery: t.Deliver, blob_id: int) -> t.Stored | None:
+    arriving = Arriving(
+        blob_id, txn.body.size, txn.received, txn.cached, txn.thread_keys,
+        delivery.flags, delivery.keywords, delivery.prefix, delivery.quota_bytes,
+    )  # fmt: skip
+    mailbox_id = INBOX_ID
+    if delivery.mailbox or delivery.special_use:
+        mailbox_id = _chosen(run, folders.ensure_account(run, delivery.account), delivery)
+    return _store(run, delivery.account, mailbox_id, arriving)
+
+
+def _chosen(run: Running, account_id: int, delivery: t.Deliver) -> int:
+    if delivery.mailbox:
+        name = canonical(delivery.mailbox)
+        row = run.one("SELECT id FROM mailbox WHERE account_id = ? AND name = ?", account_id, name)
+        if row:
+            return int(row[0])
+    if delivery.special_use:
+        row = run.one(
+            "SELECT id FROM mailbox WHERE account_id = ? AND special_use = ?", account_id, delivery.special_use
+        )
+        if row:
+            return int(row[0])
+    return INBOX_ID
+
+
+def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.Stored | None:
+    """Put one message into one folder: UID and modseq come with the row. None when it is over quota."""
+    for _ in range(2):
+        row = run.one(
+            "UPDATE account SET modseq = modseq + 1, next_id = next_id + 1, messages = messages + 1,"
+            " bytes = bytes + ?1 WHERE name = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) RETURNING id, modseq, next_id - 1",
+            new.size, account, new.quota_bytes,
+        )  # fmt: skip
+        if row:
+            break
+        if run.one("SELECT 1 FROM account WHERE name = ?", account):
+            return None
+        folders.ensure_account(run, account)
+    else:
+        return None
+    account_id, modseq, email_id = row
+    unseen, deleted = not new.flags & Flag.SEEN, bool(new.flags & Flag.DELETED)
+    (uid,) = run.one(
+        "UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?, messages = messages + 1, unseen = unseen + ?,"
+        " deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ? RETURNING uidnext - 1",
+        modseq, unseen, deleted, new.size, account_id, mailbox_id,
+    )  # fmt: skip
+    thread_id = _thread(run, account_id, new.thread_keys, email_id) if new.thread_keys else email_id
+    run.db.execute(
+        "INSERT INTO email VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)",
+        (account_id, email_id, thread_id, new.blob_id, new.size, new.received, new.prefix, new.cached),
+    )
+    run.db.execute(
+        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (account_id, mailbox_id, uid, email_id, modseq, new.flags, joined(new.keywords), new.size, run.now),
+    )
+    run.changed.add(account)
+    return t.Stored(account, mailbox_id, uid, modseq)
+
+
+def joined(keywords: Sequence[str]) -> str:
+    """Keywords as the row has them: each once, in order, with spaces between, which no keyword can contain."""
+    if not keywords:
+        return ""
+    if any(not word or " " in word for word in keywords):
+        raise StoreError(Reason.INVALID, "a keyword is empty or contains a space")
+    return " ".join(sorted(set(keywords)))
+
+
+def _thread(run: Running, account_id: int, keys: Sequence[bytes], email_id: int) -> int:
+    """The thread that one of the keys belongs to, else a new one; all keys belong to it from now on."""
+    thread_id = None
+    unknown: list[bytes] = []
+    for key in dict.fromkeys(keys[:MAX_THREAD_KEYS]):
+        row = run.one("SELECT thread_id FROM thread_key WHERE account_id = ? AND key = ?", account_id, key)
+        if row is None:
+            unknown.append(key)
+        elif thread_id is None:
+            thread_id = int(row[0])
+    if thread_id is None:
+        thread_id = email_id
+    for key in unknown:
+        run.db.execute("INSERT INTO thread_key VALUES (?, ?, ?)", (account_id, key, thread_id))
+    return thread_id
+
+
+def _count(run: Running, txn: t.Intake, stored: int, settled: int) -> None:
+    """Keep accepted = delivered + queued + ... : every routed delivery of this transaction is in one of them.
+
+    With `count` false the deliveries take the place of the rows that were settled as delivered.
+    """
+    new = len(txn.deliver) + len(txn.enqueue) + txn.discarded
+    replaced = 0 if txn.count else settled
+    run.counts["accepted"] += new - replaced
+    run.counts["delivered"] += stored - replaced
+    run.counts["discarded"] += txn.discarded

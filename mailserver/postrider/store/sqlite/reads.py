@@ -1,0 +1,154 @@
+"""What fronts read. Each function leaves no transaction open when it returns."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import apsw
+
+from postrider.store.sqlite.rows import (
+    MAILBOX_COLUMNS,
+    MESSAGE_COLUMNS,
+    QUEUE_COLUMNS,
+    flag_row,
+    mailbox_row,
+    message_row,
+    queue_row,
+)
+from postrider.store.values import Account, Changes, FlagRow, MailboxRow, MessageRow, QueueRow, Vanished
+
+_FOLDERS = f"SELECT {MAILBOX_COLUMNS} FROM mailbox LEFT JOIN subscription USING (account_id, name) WHERE account_id = ?"
+
+
+@contextmanager
+def snapshot(db: apsw.Connection) -> Iterator[None]:
+    """Several reads of one state."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("COMMIT")
+
+
+def account_id(db: apsw.Connection, account: Account) -> int | None:
+    """The row id of an account, None while it has none."""
+    row: Any = db.execute("SELECT id FROM account WHERE name = ?", (account,)).fetchone()
+    return row[0] if row else None
+
+
+def mailboxes(db: apsw.Connection, owner: int) -> list[MailboxRow]:
+    """All folders by name."""
+    return [mailbox_row(row) for row in db.execute(f"{_FOLDERS} ORDER BY name", (owner,))]
+
+
+def mailbox(db: apsw.Connection, owner: int, mailbox_id: int) -> MailboxRow | None:
+    """One folder."""
+    row = db.execute(f"{_FOLDERS} AND id = ?", (owner, mailbox_id)).fetchone()
+    return mailbox_row(row) if row else None
+
+
+def subscriptions(db: apsw.Connection, owner: int) -> list[str]:
+    """Subscribed names in order."""
+    rows = db.execute("SELECT name FROM subscription WHERE account_id = ? ORDER BY name", (owner,))
+    return [str(name) for (name,) in rows]
+
+
+def uids(db: apsw.Connection, owner: int, mailbox_id: int) -> array[int]:
+    """All UIDs in order."""
+    rows: Any = db.execute(
+        "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid", (owner, mailbox_id)
+    )
+    return array("I", (uid for (uid,) in rows))
+
+
+def flags(db: apsw.Connection, owner: int, mailbox_id: int, above: int, limit: int) -> list[FlagRow]:
+    """UIDs and flags from above+1 on."""
+    rows = db.execute(
+        "SELECT uid, modseq, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND uid > ?"
+        " ORDER BY uid LIMIT ?",
+        (owner, mailbox_id, above, limit or -1),
+    )
+    return [flag_row(row) for row in rows]
+
+
+def messages(db: apsw.Connection, owner: int, mailbox_id: int, uids: Sequence[int]) -> list[MessageRow]:
+    """Whole rows of these UIDs."""
+    rows = db.execute(
+        f"SELECT {MESSAGE_COLUMNS} FROM message JOIN email ON email.account_id = message.account_id"
+        " AND email.id = message.email_id JOIN blob ON blob.id = blob_id"
+        " WHERE message.account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
+        (owner, mailbox_id, json.dumps(list(uids))),
+    )
+    return [message_row(row) for row in rows]
+
+
+def changes(db: apsw.Connection, owner: int, mailbox_id: int, since: int) -> Changes:
+    """New, changed and vanished after a modseq, of one state."""
+    key = (owner, mailbox_id, since)
+    with snapshot(db):
+        head: Any = db.execute("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", key[:2]).fetchone()
+        if head is None or head[0] <= since:
+            return Changes(head[0] if head else since, (), ())
+        changed = db.execute(
+            "SELECT uid, modseq, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+            " ORDER BY uid",
+            key,
+        ).fetchall()
+        gone: Any = db.execute(
+            "SELECT modseq, first, last FROM vanished WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", key
+        ).fetchall()
+    buried: dict[int, list[int]] = {}
+    for modseq, first, last in gone:
+        buried.setdefault(modseq, []).extend(range(first, last + 1))
+    vanished = tuple(Vanished(modseq, tuple(uids)) for modseq, uids in sorted(buried.items()))
+    return Changes(head[0], tuple(map(flag_row, changed)), vanished)
+
+
+def place(db: apsw.Connection, blob_id: int) -> tuple[int, int] | None:
+    """Pack and offset of a body's record."""
+    row: Any = db.execute("SELECT pack, start FROM blob WHERE id = ?", (blob_id,)).fetchone()
+    return (row[0], row[1]) if row else None
+
+
+def usage(db: apsw.Connection, owner: int) -> tuple[int, int]:
+    """Bytes and messages of an account."""
+    row: Any = db.execute("SELECT bytes, messages FROM account WHERE id = ?", (owner,)).fetchone()
+    return (row[0], row[1]) if row else (0, 0)
+
+
+def queue(db: apsw.Connection, after: int, limit: int) -> list[QueueRow]:
+    """Queue rows by id."""
+    rows = db.execute(
+        f"SELECT {QUEUE_COLUMNS} FROM queue JOIN blob ON blob.id = blob_id WHERE queue.id > ? ORDER BY queue.id"
+        " LIMIT ?",
+        (after, limit),
+    )
+    return [queue_row(row) for row in rows]
+
+
+def next_due(db: apsw.Connection, lanes: Sequence[int]) -> int | None:
+    """When a row of these lanes can be claimed next: it is due, or somebody's claim of it runs out."""
+    row: Any = db.execute(
+        "WITH mine AS (SELECT value FROM json_each(?))"
+        " SELECT min(soon) FROM (SELECT * FROM"
+        " (SELECT due AS soon FROM queue WHERE state = 'ready' AND lane IN mine ORDER BY due LIMIT 1) UNION ALL"
+        " SELECT * FROM (SELECT claimed_until FROM queue WHERE state = 'claimed' AND lane IN mine"
+        " ORDER BY claimed_until LIMIT 1))",
+        (json.dumps(list(lanes)),),
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def counters(db: apsw.Connection) -> dict[str, int]:
+    """All counters."""
+    return {str(name): int(value) for name, value in db.execute("SELECT name, value FROM counter")}
+
+
+def recall(db: apsw.Connection, key: str, now: int) -> bytes | None:
+    """A value that has not expired."""
+    row: Any = db.execute("SELECT value FROM ledger WHERE key = ? AND expires > ?", (key, now)).fetchone()
+    return row[0] if row else None

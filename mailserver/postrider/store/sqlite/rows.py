@@ -1,0 +1,59 @@
+"""Rows of the database as values, with the columns each is made of."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from postrider.store.values import Blob, FlagRow, MailboxRow, MessageRow, QueueRow
+
+QUEUE_COLUMNS = (
+    "queue.id, lane, destination, sender, recipient, prefix, blob_id, blob.size, created, due, attempts, epoch,"
+    " notify, orcpt, ret, envid, body, smtputf8, account, delay_told, last_reply, state"
+)
+MAILBOX_COLUMNS = (
+    "id, mailbox.name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use,"
+    " subscription.name IS NOT NULL, object_id, recent"
+)
+MESSAGE_COLUMNS = (
+    "uid, modseq, flags, keywords, message.size, received, saved, email.id, thread_id, prefix, blob_id, blob.size,"
+    " cached"
+)
+
+
+def queue_row(row: Any) -> QueueRow:
+    """From QUEUE_COLUMNS."""
+    (
+        row_id, lane, destination, sender, recipient, prefix, blob_id, blob_size, created, due, attempts, epoch,
+        notify, orcpt, ret, envid, body, smtputf8, account, delay_told, last_reply, state,
+    ) = row  # fmt: skip
+    return QueueRow(
+        row_id, lane, destination, sender, recipient, prefix, Blob(blob_id, blob_size), created, due, attempts, epoch,
+        notify, orcpt, ret, envid, body, bool(smtputf8), account, bool(delay_told), last_reply, state,
+    )  # fmt: skip
+
+
+def mailbox_row(row: Any) -> MailboxRow:
+    """From MAILBOX_COLUMNS."""
+    (
+        mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, special_use, subscribed,
+        object_id, recent,
+    ) = row  # fmt: skip
+    return MailboxRow(
+        mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, special_use,
+        bool(subscribed), object_id, recent,
+    )  # fmt: skip
+
+
+def message_row(row: Any) -> MessageRow:
+    """From MESSAGE_COLUMNS."""
+    uid, modseq, flags, keywords, size, received, saved, email_id, thread_id, prefix, blob_id, blob_size, cached = row
+    return MessageRow(
+        uid, modseq, flags, tuple(keywords.split()), size, received, saved, f"M{email_id:x}", f"T{thread_id:x}",
+        prefix, Blob(blob_id, blob_size), cached,
+    )  # fmt: skip
+
+
+def flag_row(row: Any) -> FlagRow:
+    """From uid, modseq, flags, keywords."""
+    uid, modseq, flags, keywords = row
+    return FlagRow(uid, modseq, flags, tuple(keywords.split()) if keywords else ())
