@@ -25,9 +25,8 @@ def test_two_thousand_mailboxes(cluster: Cluster, operator: Operator, namespace:
     took = time.monotonic() - begun
     peak.stopped.set()
     peak.join()
-    print(
-        f"{MAILBOXES} Mailboxes: applied in {applied:.1f} s, Ready after {took:.1f} s; operator {peak.bytes / 2**20:.0f} MB"
-    )
+    memory = f"operator {peak.bytes / 2**20:.0f} MB"
+    print(f"{MAILBOXES} Mailboxes: applied in {applied:.1f} s, Ready after {took:.1f} s; {memory}")
     assert not left, f"{left} are not Ready after {took:.0f} s"
     assert took < SECONDS
     assert peak.bytes < MEMORY

@@ -72,8 +72,15 @@ _DURATION_RULES = (
     ),
 )
 
+_CATCH_ALL = Rule("!self.startsWith('*@')", "*@domain is a catch-all, and only an Alias can be one")
+
 AddressText = Annotated[
-    str, Field(min_length=1, max_length=254, json_schema_extra=ruled(*_address_rules(_LOCAL, "alice@example.org")))
+    str,
+    Field(
+        min_length=1,
+        max_length=254,
+        json_schema_extra=ruled(*_address_rules(_LOCAL, "alice@example.org"), _CATCH_ALL),
+    ),
 ]
 #: An address, or "*@domain".
 AliasAddressText = Annotated[
