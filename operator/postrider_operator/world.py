@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from postrider.contract.model import Snapshot
-
 from postrider_operator.kinds import Alias, DkimKey, Mailbox, MailDomain, MailServer
 
 
@@ -71,6 +70,7 @@ class Pod:
     revision: str = ""
     #: Why a container does not run ("ImagePullBackOff: ..."), "" when it does.
     trouble: str = ""
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)

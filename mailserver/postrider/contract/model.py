@@ -110,6 +110,8 @@ class Mailbox(Row, frozen=True):
     #: As Domain.since; Mailboxes and Aliases compete for addresses.
     since: int = 0
     display_name: str = ""
+    #: Its mail is removed once it is no longer declared (deletionPolicy: Delete).
+    release: bool = False
     #: Generation in which this row last changed: who has loaded that one serves the row as it is.
     changed: int = 0
 
@@ -142,6 +144,8 @@ class Claim(Row, frozen=True):
     since: int = 0
     #: When the resource was last seen, seconds since the epoch; 0 while it exists.
     gone: int = 0
+    #: With `gone`: the account's mail is to be removed, unless a Mailbox of the snapshot has its address.
+    release: bool = False
 
 
 class DkimKey(Row, frozen=True):

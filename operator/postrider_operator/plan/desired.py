@@ -1,7 +1,7 @@
 """What plan() wants done: intents as values. `apply` carries them out in a cluster, local mode in a directory.
 
 Order for who carries them out: creates, then applies in the order given (the manifest comes last), then deletes,
-finalizers, statuses, events. One failed intent does not stop the others, except that the manifest is not applied when
+statuses, events. `deletionPolicy: Delete` needs no finalizers: what is to go carries an ownerReference then. One failed intent does not stop the others, except that the manifest is not applied when
 an apply of the same plan before it failed.
 """
 
@@ -24,8 +24,6 @@ STATUS_MANAGER = "postrider-operator-status"
 HASH = f"{GROUP}/intent-hash"
 #: Annotation on server pods: the generation they are asked to load (makes the kubelet renew its volumes at once).
 POD_GENERATION = f"{GROUP}/generation"
-#: Finalizer on objects with `deletionPolicy: Delete`.
-FINALIZER = f"{GROUP}/cleanup"
 #: Label on every child: name of the MailServer.
 SERVER_LABEL = f"{GROUP}/server"
 
@@ -120,17 +118,6 @@ class Delete:
 
 
 @dataclass(frozen=True, slots=True)
-class Finalize:
-    """Add (`present`) or remove FINALIZER on a user's object by a JSON merge patch with its resourceVersion."""
-
-    ref: Ref
-    present: bool
-    version: str
-    #: All finalizers the object is to have afterwards.
-    finalizers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class StatusPatch:
     """The whole status of one object, to be applied by STATUS_MANAGER to its status subresource.
 
@@ -163,7 +150,6 @@ class Desired:
     generates: tuple[Generate, ...] = ()
     applies: tuple[Apply, ...] = ()
     deletes: tuple[Delete, ...] = ()
-    finalizers: tuple[Finalize, ...] = ()
     statuses: tuple[StatusPatch, ...] = ()
     events: tuple[Event, ...] = ()
     #: Seconds after which to plan again though nothing happened (certificate renewal, ...); None: no need.
