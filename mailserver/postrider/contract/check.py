@@ -302,9 +302,9 @@ def _losers(claims: Iterable[tuple[_C, str, _Claimant]]) -> Iterator[tuple[_C, _
     """Every claim that comes too late, with the row that came first."""
     winners: dict[str, _Claimant] = {}
     for claim, what, row in sorted(claims, key=lambda claim: claim_order(claim[2])):
-        winner = winners.setdefault(what, row)
-        if winner is not row:
-            yield claim, winner
+        if what in winners:
+            yield claim, winners[what]
+        winners.setdefault(what, row)
 
 
 def _conflict(what: str, kind: str, winner: Domain | Mailbox | Alias) -> Finding:

@@ -70,7 +70,7 @@ def prepared(password: str) -> bytes:
 
 def is_hash(text: str) -> bool:
     """Whether a Secret's text is a hash, of whatever scheme, and not a clear-text password."""
-    return bool(_HASH.match(text.strip()))
+    return _scheme(text.strip()) is not None or bool(_HASH.match(text.strip()))
 
 
 def problem(verifier: str) -> str:
