@@ -5,32 +5,56 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from postrider.store import directory
+from postrider.store import client, directory
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.ports import Store
 from postrider.store.reader import SqliteReader
+from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Committer, Options
 
-__all__ = ["Options", "memory", "open_local"]
+__all__ = ["Options", "WriterServer", "connect", "memory", "open_local", "open_writer"]
+
+
+def open_writer(path: Path | str, options: Options | None = None) -> WriterServer:
+    """The writer of a data directory, for its process: listen(socket), run(), stop().
+
+    Waits for another writer to end. Raises CannotOpen, WrongDatabase, OSError.
+    """
+    chosen = options or Options()
+    return WriterServer(Committer(Path(path), chosen), chosen.events)
+
+
+async def connect(path: Path | str, socket_path: Path | str, *, seconds: float = 30.0) -> client.RemoteStore:
+    """A front's store: writes through the writer at `socket_path`, reads in the data directory `path`.
+
+    Waits up to `seconds` for a writer that is still starting, then raises OSError. `lost` of the result is set when
+    the writer is gone.
+    """
+    where = Path(path)
+    feed = LocalFeed()
+    writer = await client.dial(Path(socket_path), feed, seconds)
+    return client.RemoteStore(writer, _reader(where, writer), feed)
 
 
 def open_local(path: Path | str, options: Options | None = None) -> Store:
     """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
     where = Path(path)
-    chosen = options or Options(allow_tmpfs=True, measure_sync=False)
     feed = LocalFeed()
-    writer = LocalWriter(Committer(where, chosen), feed)
-    reader = SqliteReader(
-        database.open_reader(directory.database_path(where)),
-        directory.packs_directory(where),
-        lambda account: writer.commit(OpenAccount(account)),
-    )
-    return LocalStore(writer, reader, feed)
+    writer = LocalWriter(Committer(where, options or Options(allow_tmpfs=True, measure_sync=False)), feed)
+    return LocalStore(writer, _reader(where, writer), feed)
 
 
 def memory(options: Options | None = None) -> Store:
     """A store that is gone when the process ends, for tests."""
     return open_local(tempfile.mkdtemp(prefix="postrider-"), options)
+
+
+def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:
+    return SqliteReader(
+        database.open_reader(directory.database_path(path)),
+        directory.packs_directory(path),
+        lambda account: writer.commit(OpenAccount(account)),
+    )

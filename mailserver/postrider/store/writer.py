@@ -243,8 +243,15 @@ class Committer:
             )
 
     def _clear_slice(self) -> bool:
-        with self._db:
-            return removal.clear_slice(Running(self._db, self._now()))
+        try:
+            with self._db:
+                more = removal.clear_slice(Running(self._db, self._now()))
+        except apsw.FullError as error:  # it waits until there is room
+            self._write_failed(error)
+            return False
+        except apsw.IOError as error:
+            self._fatal(error)
+        return more
 
     def _checkpoint(self) -> None:
         try:
