@@ -1,0 +1,1 @@
+"""Sockets and engines brought together: one driver, one service per protocol."""
