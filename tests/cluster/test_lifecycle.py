@@ -15,7 +15,8 @@ def site(cluster: Cluster, operator: Operator) -> Iterator[MailSite]:
     """A server with one domain and two mailboxes."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     with cluster.namespace("lifecycle", labels) as namespace:
-        objects = mail_server(), mail_domain("one.test"), mailbox("alice@one.test"), mailbox("bob@one.test")
+        server = mail_server(limits={"loginFailures": 1000})  # these tests ask again and again
+        objects = server, mail_domain("one.test"), mailbox("alice@one.test"), mailbox("bob@one.test")
         cluster.apply(namespace, *objects)
         for made in objects:
             cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 90)

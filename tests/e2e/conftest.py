@@ -2,29 +2,19 @@
 
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from kube.build import programs
-from kube.cluster import Cluster
 from kube.images import archives, reference
-from kube.network import Namespace, outside_host
+from kube.network import outside_host
 from kube.node import Node, missing, start_node
 from kube.runs import Run
+from kube.site import Site
 from kube.versions import NODE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RELEASE_NAMESPACE = "postrider-system"
-
-
-@dataclass
-class Site:
-    """A node that runs the product as its chart installs it."""
-
-    node: Node
-    cluster: Cluster
-    outside: Namespace
 
 
 @pytest.fixture(scope="session")

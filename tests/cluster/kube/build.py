@@ -28,21 +28,21 @@ def programs(names: Iterable[str]) -> Programs:
 
 
 def _find(program: Program) -> Path | None:
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if not program.module:  # our own
+        return None
+    assets, on_path = os.environ.get("KUBEBUILDER_ASSETS"), shutil.which(program.name)
     places = [Path(assets) / program.name] if assets else []
-    on_path = shutil.which(program.name)
-    if on_path and program.name != "pause":
-        places.append(Path(on_path))
+    places += [Path(on_path)] if on_path else []
     return next((place for place in places if _has_version(place, program)), None)
 
 
 def _has_version(path: Path, program: Program) -> bool:
-    """Whether the program answers with our version; for Kubernetes the minor release is enough."""
+    """Whether the program answers with our version; of Kubernetes any patch of the minor release will do."""
     if not path.exists():
         return False
     try:
         said = subprocess.run([path, *program.asks_version], capture_output=True, text=True, timeout=20, check=False)
-    except OSError:
+    except (OSError, subprocess.TimeoutExpired):
         return False
     wanted = program.version.rsplit(".", 1)[0] if program.version == KUBERNETES else program.version
     return re.search(rf"\b{re.escape(wanted.removeprefix('v'))}\b", said.stdout.replace("v", " ")) is not None
