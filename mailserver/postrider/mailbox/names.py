@@ -1,33 +1,31 @@
-"""Names of folders: the one normal form, and which names nobody may have."""
+"""Names of folders as people give them: what is looked up, and which names nobody may have."""
 
 from __future__ import annotations
 
 import unicodedata
 
+from postrider.store.names import INBOX, SEPARATOR, canonical
 from postrider.store.transactions import Reason, StoreError
 
-SEPARATOR = "/"
-INBOX = "INBOX"
-MAX_NAME = 1024  # octets of UTF-8
+__all__ = ["INBOX", "SEPARATOR", "found_name", "normal_name"]
+
 MAX_DEPTH = 32
 
 
 def found_name(name: str) -> str:
-    """The name as it is looked up: INBOX in any case (RFC 9051 §5.1), also as the top of a hierarchy; NFC."""
-    name = unicodedata.normalize("NFC", name)
-    top, slash, rest = name.partition(SEPARATOR)
-    return INBOX + slash + rest if top.upper() == INBOX else name
+    """The name as it is looked up; a name that no folder can have is looked up in vain."""
+    try:
+        return canonical(unicodedata.normalize("NFC", name))
+    except StoreError:
+        return name
 
 
 def normal_name(name: str) -> str:
-    """The name as a folder gets it. Raises StoreError(INVALID), with a text a user understands."""
-    # RFC 9051 §6.3.4: a trailing separator says that names below it will be made; the name itself is without.
-    name = found_name(name.removesuffix(SEPARATOR))
+    """The name as a new folder gets it. Raises StoreError(INVALID), with a text a user understands."""
+    name = canonical(unicodedata.normalize("NFC", name))
     levels = name.split(SEPARATOR)
-    if not all(levels):
-        raise StoreError(Reason.INVALID, "A level of the name is empty")
-    if len(name.encode()) > MAX_NAME or len(levels) > MAX_DEPTH:
-        raise StoreError(Reason.INVALID, "The name is too long")
+    if len(levels) > MAX_DEPTH:
+        raise StoreError(Reason.INVALID, "The name has too many levels")
     # RFC 9051 §5.1: wildcards cannot be named in LIST; controls break clients and terminals.
     if any(c in "*%" or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in name):
         raise StoreError(Reason.INVALID, "The name has characters that a mailbox cannot have")

@@ -1,0 +1,186 @@
+"""What one session sees of its mailbox: message numbers and UIDs, and what it has not been told yet (RFC 9051 §2.3.1).
+
+A million messages are four megabytes: the view holds UIDs and nothing else.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from postrider.protocols.imap.grammar import STAR, SequenceSet
+from postrider.store.values import Changes, FlagRow, MailboxRow
+
+#: Beyond it messages are taken out of the array all at once.
+_FEW = 64
+
+
+class NoSuchMessage(Exception):
+    """A message number beyond the mailbox's end (RFC 9051 §9, seq-number)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picked:
+    """Positions (from 0) in a view, ascending, as ranges [start, stop)."""
+
+    ranges: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return sum(stop - start for start, stop in self.ranges)
+
+    def chunks(self, size: int) -> Iterator[list[int]]:
+        """Positions, `size` at a time."""
+        chunk: list[int] = []
+        for start, stop in self.ranges:
+            at = start
+            while at < stop:
+                upto = min(stop, at + size - len(chunk))
+                chunk.extend(range(at, upto))
+                at = upto
+                if len(chunk) == size:
+                    yield chunk
+                    chunk = []
+        if chunk:
+            yield chunk
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a session may be told now: gone messages first, then how many there are, then changed flags."""
+
+    #: Message numbers, each as it is after the ones before it are gone; descending, so that none shifts another.
+    expunged: tuple[int, ...] = ()
+    #: The same as UIDs, ascending, for QRESYNC (RFC 7162 §3.2.10).
+    vanished: tuple[int, ...] = ()
+    exists: int | None = None
+    recent: int | None = None
+    changed: tuple[tuple[int, FlagRow], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.expunged or self.changed or self.exists is not None)
+
+
+@dataclass(slots=True)
+class View:
+    """A selected mailbox."""
+
+    mailbox: MailboxRow
+    read_only: bool
+    uids: array[int]
+    #: All changes up to here have been taken in.
+    modseq: int
+    #: UIDs from here on are \\Recent to this session; 0: none are.
+    recent: int = 0
+    #: The saved search result, `$` (RFC 9051 §6.4.4.1), UIDs.
+    saved: array[int] = field(default_factory=lambda: array("I"))
+    #: Flags the session has been told, or need not be: UID -> modseq.
+    told: dict[int, int] = field(default_factory=dict)
+    #: Modseqs of our own silent changes.
+    silent: set[int] = field(default_factory=set)
+    _gone: set[int] = field(default_factory=set)
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def number(self, uid: int) -> int:
+        """The message number of a UID, 0 when this session does not see it."""
+        at = bisect_left(self.uids, uid)
+        return at + 1 if at < len(self.uids) and self.uids[at] == uid else 0
+
+    @property
+    def recent_count(self) -> int:
+        r"""How many messages are \Recent to this session."""
+        return len(self.uids) - bisect_left(self.uids, self.recent) if self.recent else 0
+
+    # -- sets --------------------------------------------------------------------------------------------------------
+
+    def pick(self, messages: SequenceSet, *, by_uid: bool) -> Picked:
+        """The messages of a set. Raises NoSuchMessage for a number beyond the end; UIDs that are not there are none."""
+        if messages is None:
+            return self._merged(self._of_uids((uid, uid) for uid in self.saved))
+        return self._merged(self._of_uids(messages) if by_uid else self._of_numbers(messages))
+
+    def everything(self) -> Picked:
+        """All messages."""
+        return Picked(((0, len(self.uids)),) if self.uids else ())
+
+    def uids_at(self, positions: Iterable[int]) -> tuple[int, ...]:
+        """The UIDs at positions."""
+        uids = self.uids
+        return tuple([uids[at] for at in positions])
+
+    def _of_uids(self, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        highest = self.uids[-1] if self.uids else 0
+        for first, last in ranges:
+            low, high = min(first, highest) if first == STAR else first, highest if last == STAR else last
+            if low > high:  # RFC 9051 §9: 500:* holds the last message even when its UID is below 500
+                low, high = high, low
+            yield bisect_left(self.uids, low), bisect_right(self.uids, high)
+
+    def _of_numbers(self, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+        count = len(self.uids)
+        for first, last in ranges:
+            low = count if first == STAR else first
+            high = count if last == STAR else last
+            if last != STAR and last > count:
+                raise NoSuchMessage
+            low, high = min(low, high), max(low, high)
+            yield min(max(low, 1), count + 1) - 1, min(high, count)
+
+    @staticmethod
+    def _merged(ranges: Iterable[tuple[int, int]]) -> Picked:
+        merged: list[tuple[int, int]] = []
+        for start, stop in sorted(one for one in ranges if one[0] < one[1]):
+            if merged and start <= merged[-1][1]:
+                merged[-1] = (merged[-1][0], max(stop, merged[-1][1]))
+            else:
+                merged.append((start, stop))
+        return Picked(tuple(merged))
+
+    # -- changes -----------------------------------------------------------------------------------------------------
+
+    def take(self, changes: Changes, *, expunge: bool) -> News:
+        """Take in what happened; without `expunge` messages that are gone keep their numbers for now (§7.5.1)."""
+        for vanished in changes.vanished:
+            self._gone.update(uid for uid in vanished.uids if self.number(uid))
+        expunged: tuple[int, ...] = ()
+        gone: tuple[int, ...] = ()
+        if expunge and self._gone:
+            gone = tuple(sorted(self._gone))
+            expunged = tuple(self.number(uid) for uid in reversed(gone))
+            self._forget(gone)
+        before = len(self.uids)
+        highest = self.uids[-1] if self.uids else 0
+        changed: list[tuple[int, FlagRow]] = []
+        for row in changes.changed:
+            number = self.number(row.uid)
+            if number:
+                if row.modseq not in self.silent and self.told.get(row.uid, 0) < row.modseq:
+                    changed.append((number, row))
+            elif row.uid > highest:
+                self.uids.append(row.uid)
+        self.modseq = max(self.modseq, changes.modseq)
+        self.told.clear()
+        self.silent.clear()
+        grown = len(self.uids) > before
+        return News(
+            expunged,
+            gone,
+            exists=len(self.uids) if grown else None,
+            recent=self.recent_count if grown and self.recent else None,
+            changed=tuple(changed),
+        )
+
+    def _forget(self, gone: Sequence[int]) -> None:
+        if len(gone) > _FEW:
+            dead = set(gone)
+            self.uids = array("I", [uid for uid in self.uids if uid not in dead])
+        else:
+            for uid in gone:
+                del self.uids[bisect_left(self.uids, uid)]
+        if self.saved:
+            dead = set(gone)
+            self.saved = array("I", [uid for uid in self.saved if uid not in dead])
+        self._gone.clear()
