@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from postrider.store import client, directory
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
+from postrider.store.memory.store import MemoryStore
 from postrider.store.ports import Store
 from postrider.store.reader import SqliteReader
 from postrider.store.server import WriterServer
@@ -48,8 +48,8 @@ def open_local(path: Path | str, options: Options | None = None) -> Store:
 
 
 def memory(options: Options | None = None) -> Store:
-    """A store that is gone when the process ends, for tests."""
-    return open_local(tempfile.mkdtemp(prefix="postrider-"), options)
+    """A store that is gone when it is dropped, for tests."""
+    return MemoryStore((options or Options()).clock)
 
 
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:

@@ -40,6 +40,10 @@ class StoreError(Exception):
 
 #: Seconds until a delivery that was over quota is tried again.
 QUOTA_RETRY = 300
+#: A message names at most so many others that it can be threaded by; more of References is noise.
+MAX_THREAD_KEYS = 32
+#: Rows of the counters: the first is the sum of the others, in units of routed deliveries.
+COUNTERS = ("accepted", "delivered", "queued", "bounced", "expired", "removed", "discarded")
 
 
 # -- intake --------------------------------------------------------------------------------------------------------

@@ -13,9 +13,6 @@ from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, Flag
 
-#: A message names at most so many others that it can be threaded by; more of References is noise.
-MAX_THREAD_KEYS = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Arriving:
@@ -170,7 +167,7 @@ def _thread(run: Running, account_id: int, keys: Sequence[bytes], email_id: int)
     """The thread that one of the keys belongs to, else a new one; all keys belong to it from now on."""
     thread_id = None
     unknown: list[bytes] = []
-    for key in dict.fromkeys(keys[:MAX_THREAD_KEYS]):
+    for key in dict.fromkeys(keys[: t.MAX_THREAD_KEYS]):
         row = run.one("SELECT thread_id FROM thread_key WHERE account_id = ? AND key = ?", account_id, key)
         if row is None:
             unknown.append(key)
