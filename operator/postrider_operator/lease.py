@@ -1,0 +1,158 @@
+"""Leader election on a Lease, as client-go does it: one replica acts, another takes over when it stops renewing.
+
+Clocks of two replicas are never compared: a holder is dead when its record has not changed for as long as it promised.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from postrider_operator.client import ApiError, Client, Conflict, Object, Unreachable
+
+log = logging.getLogger(__name__)
+
+
+class LostLease(Exception):
+    """We could not renew in time; another replica may act from now on, so this process must end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Seconds: how long a lease is good without renewal, when the holder gives up, and how often both try."""
+
+    duration: float = 15.0
+    deadline: float = 10.0
+    retry: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which Lease, and who we are in it."""
+
+    namespace: str
+    name: str
+    identity: str
+
+    @property
+    def collection(self) -> str:
+        """Path of the namespace's Leases."""
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
+
+
+class Lease:
+    """One candidate."""
+
+    def __init__(self, client: Client, place: Place, terms: Terms = Terms()) -> None:
+        self._client = client
+        self._place = place
+        self._terms = terms
+        self._record: Object = {}
+        self._changed_at = 0.0
+        self.held = False
+
+    async def lead(self, act: Callable[[], Awaitable[None]]) -> None:
+        """Wait for the lease, then run `act` while it is renewed; give it back at the end.
+
+        Raises LostLease when it could not be renewed in time; `act` is cancelled before.
+        """
+        await self._acquire()
+        acting = asyncio.ensure_future(act())
+        renewing = asyncio.ensure_future(self._renew())
+        try:
+            await asyncio.wait((acting, renewing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (acting, renewing):
+                task.cancel()
+            await asyncio.gather(acting, renewing, return_exceptions=True)
+            lost = renewing.done() and not renewing.cancelled()
+            self.held = False
+            if not lost:
+                await self._release()
+        for task in (renewing, acting):
+            if not task.cancelled():
+                task.result()
+
+    async def _acquire(self) -> None:
+        while not await self._try():
+            await asyncio.sleep(self._terms.retry)  # noqa: ASYNC110 - what changes is elsewhere
+        self.held = True
+        log.info("leading", extra={"identity": self._place.identity})
+
+    async def _renew(self) -> None:
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        while True:
+            await asyncio.sleep(self._terms.retry)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(renewed + self._terms.deadline):
+                    if await self._try():
+                        renewed = loop.time()
+            if loop.time() - renewed >= self._terms.deadline:
+                raise LostLease(f"lease {self._place.name} not renewed for {self._terms.deadline} s")
+
+    async def _try(self) -> bool:
+        """Take or renew it if it is ours or free; whether it is ours now."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await self._client.find(f"{self._place.collection}/{self._place.name}")
+            if found is None:
+                await self._client.create(self._place.collection, self._fresh())
+                return True
+            if found["spec"] != self._record:
+                self._record, self._changed_at = found["spec"], loop.time()
+            if self._taken(loop.time()):
+                return False
+            found["spec"] = self._spec(found["spec"])
+            written = await self._client.replace(f"{self._place.collection}/{self._place.name}", found)
+            self._record, self._changed_at = written["spec"], loop.time()
+        except Conflict:
+            return False
+        except (ApiError, Unreachable) as error:
+            log.warning("lease failed", extra={"error": str(error)})
+            return False
+        return True
+
+    def _taken(self, now: float) -> bool:
+        holder = self._record.get("holderIdentity") or ""
+        if holder in ("", self._place.identity):
+            return False
+        return now < self._changed_at + float(self._record.get("leaseDurationSeconds") or 0)
+
+    def _fresh(self) -> Object:
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": self._place.name, "namespace": self._place.namespace},
+            "spec": self._spec({}),
+        }
+
+    def _spec(self, before: Object) -> Object:
+        now = _micro_time()
+        mine = before.get("holderIdentity") == self._place.identity
+        changes = int(before.get("leaseTransitions") or 0)
+        return {
+            "holderIdentity": self._place.identity,
+            "leaseDurationSeconds": max(1, round(self._terms.duration)),
+            "acquireTime": before.get("acquireTime") or now if mine else now,
+            "renewTime": now,
+            "leaseTransitions": changes if mine or not before else changes + 1,
+        }
+
+    async def _release(self) -> None:
+        """Give it back, so that another replica need not wait; a failure only costs that wait."""
+        path = f"{self._place.collection}/{self._place.name}"
+        with contextlib.suppress(ApiError, Unreachable, TimeoutError):
+            async with asyncio.timeout(3):
+                found = await self._client.find(path)
+                if found is not None and found["spec"].get("holderIdentity") == self._place.identity:
+                    found["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=_micro_time())
+                    await self._client.replace(path, found)
+
+
+def _micro_time() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
