@@ -1,0 +1,1 @@
+"""Mail authentication, pure: signatures and checks as functions of bytes, keys and DNS answers."""

@@ -1,0 +1,1 @@
+"""The network as ports want it: DNS, dialling, TLS contexts."""
