@@ -45,6 +45,7 @@ def archives(checkout: Path, into: Path) -> dict[str, Path]:
     store = Store(cache() / "images")
     found = {}
     with exclusive(cache() / "images.lock"):
+        store.run("rm", "--all")  # of a build that was killed
         base = os.environ.get("POSTRIDER_BASE_IMAGE") or _base(store)
         for product in PRODUCTS:
             _product(store, product, base, checkout)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,13 +107,18 @@ def _owned(path: Path) -> bool:
 
 
 def undo(path: Path) -> None:
-    """Undoes one run's ledger backwards, then removes its directory."""
+    """Undoes one run's ledger backwards, then removes its directory; what could not be undone is raised at the end."""
     ledger = path / "ledger"
     lines = ledger.read_text().splitlines() if ledger.exists() else []
+    failed: list[Exception] = []
     for line in reversed(lines):
         kind, value = json.loads(line)
-        act: Callable[[object], None] = UNDO[kind]
-        act(value)
+        try:
+            UNDO[kind](value)
+        except (OSError, subprocess.SubprocessError) as error:
+            failed.append(error)
+    if failed:
+        raise ExceptionGroup(f"{path} could not be undone", failed)
     if os.environ.get("POSTRIDER_CLUSTER_KEEP"):
         ledger.unlink(missing_ok=True)
         return
