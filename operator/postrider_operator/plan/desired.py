@@ -1,8 +1,8 @@
 """What plan() wants done: intents as values. `apply` carries them out in a cluster, local mode in a directory.
 
 Order for who carries them out: creates, then applies in the order given (the manifest comes last), then deletes,
-statuses, events. `deletionPolicy: Delete` needs no finalizers: what is to go carries an ownerReference then. One failed intent does not stop the others, except that the manifest is not applied when
-an apply of the same plan before it failed.
+statuses, events. One failed intent does not stop the others, except that the manifest is not applied when an apply of
+the same plan before it failed. `deletionPolicy: Delete` needs no finalizers: what is to go has an ownerReference then.
 """
 
 from __future__ import annotations
