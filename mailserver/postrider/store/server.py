@@ -66,7 +66,7 @@ class WriterServer:
     def stop(self) -> None:
         """End run() once what was received is answered. Safe in a signal handler and from other threads."""
         self._stopping = True
-        with suppress(BlockingIOError):
+        with suppress(OSError):  # it is full, or run() has ended already
             self._wake_write.send(b"x")
 
     def run(self) -> None:

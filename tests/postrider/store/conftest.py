@@ -1,0 +1,66 @@
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from stored import StillClock
+
+from postrider.store.open import Options, connect, memory, open_local, open_writer
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+def options(clock):
+    return Options(clock=clock, allow_tmpfs=True, measure_sync=False, wait=0, pack_size=256 * 1024)
+
+
+@pytest.fixture
+def data():
+    """A data directory whose syncs cost nothing, where the machine has one."""
+    shared = "/dev/shm"
+    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=shared if os.access(shared, os.W_OK) else None))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(params=["memory", "sqlite", "socket"])
+async def fronts(request, data, options):
+    """Two fronts of one store; where the store has no processes they are one."""
+    if request.param == "socket":
+        server = open_writer(data, options)
+        server.listen(data / "s")
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        both = [await connect(data, data / "s") for _ in range(2)]
+        yield both
+        for front in both:
+            await front.close()
+        server.stop()
+        thread.join()
+    else:
+        store = memory(options) if request.param == "memory" else open_local(data, options)
+        yield [store, store]
+        await store.close()
+
+
+@pytest.fixture
+def store(fronts):
+    """What tests write through."""
+    return fronts[0]
+
+
+@pytest.fixture
+def reader(fronts):
+    """What tests read through: a front that did not write."""
+    return fronts[1].reader
+
+
+@pytest.fixture
+def commit(store):
+    return store.writer.commit
