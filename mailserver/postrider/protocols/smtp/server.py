@@ -1,0 +1,569 @@
+"""The receiving side of SMTP (RFC 5321 and the extensions it lists in EHLO) as an engine."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from postrider.model.envelope import Envelope, Peer, Recipient
+from postrider.model.reply import Refused, Reply
+from postrider.protocols.buffer import BareLineFeed, Buffer, LineTooLong
+from postrider.protocols.engine import NEED_DATA, Closed, StartTls
+from postrider.protocols.sasl import MAX_LINE as MAX_AUTH_LINE
+from postrider.protocols.sasl import MECHANISMS, Challenge, Exchange, SaslError
+from postrider.protocols.smtp import events as e
+from postrider.protocols.smtp import wording as say
+from postrider.protocols.smtp.body import DotBody
+from postrider.protocols.smtp.commands import COMMANDS, FOREIGN, Command, State
+from postrider.protocols.smtp.grammar import Mail, parse_bdat, parse_helo, parse_mail, parse_rcpt
+from postrider.protocols.smtp.incoming import TOO_BIG, Incoming
+
+#: Octets of a command line (RFC 5321 §4.5.3.1.4 asks for 512; ORCPT and ENVID need more).
+MAX_COMMAND = 2048
+#: Octets of a line that is too long before the connection is closed instead of waiting for its end.
+_MAX_SKIP = 64 * 1024
+
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
+_IDLE = (State.CONNECTED, State.GREETED)
+_CLOSED: Final = Closed()
+_START_TLS: Final = StartTls()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """What one listener offers and where its limits are."""
+
+    #: Our name in the greeting and in EHLO.
+    hostname: str
+    #: Octets of a message (RFC 1870).
+    max_size: int = 50 * 1024 * 1024
+    #: RFC 6409: nobody sends without having logged in, and logging in needs TLS.
+    submission: bool = False
+    #: STARTTLS is offered until it was used.
+    tls_offered: bool = False
+    #: The connection is encrypted from its first byte.
+    secured: bool = False
+    #: SASL mechanisms of submission, in the order they are listed.
+    auth_mechanisms: tuple[str, ...] = tuple(MECHANISMS)
+    max_recipients: int = 1000
+    #: Wrong commands after which the connection is closed.
+    max_faults: int = 20
+    #: Commands without a message (RSET, NOOP, refused recipients ...) after which it is closed; a message resets both.
+    max_trifles: int = 200
+    #: Failed logins after which it is closed.
+    max_failed_logins: int = 3
+    #: Seconds of silence (RFC 5321 §4.5.3.2.7).
+    timeout: float = 300.0
+
+
+class Server:
+    """A sans-I/O engine (protocols.engine) for one connection; events are in smtp.events, decisions come by answer()."""
+
+    def __init__(self, config: ServerConfig, peer: Peer) -> None:
+        self.timeout = config.timeout
+        #: Who is there; the engine keeps helo, protocol, account and login, whoever owns the socket keeps tls.
+        self.peer = peer
+        self._config = config
+        self._buffer = Buffer()
+        self._output: list[bytes] = []
+        self._read: Callable[[Server], object] = Server._read_command
+        self._state = State.CONNECTED
+        self._extended = False
+        self._secured = config.secured
+        self._asked: object = e.Connected()
+        self._handed_out = False  # _asked was returned by next_event
+        self._after: object = None  # the event that follows a Discarded
+        self._over = False
+        self._draining = False
+        self._faults = self._trifles = self._failed_logins = 0
+        self._mail: Mail | None = None
+        self._recipients: list[Recipient] = []
+        self._refused = False  # some RCPT of this transaction was
+        self._incoming: Incoming | None = None
+        self._dots = DotBody()
+        self._chunk = 0  # octets of the BDAT chunk still to come
+        self._last = False
+        self._exchange: Exchange | None = None
+        self._skipped = 0
+
+    # -- the four verbs ------------------------------------------------------------------------------------------
+
+    def feed(self, data: bytes) -> None:
+        """Bytes from the client; b"" is the end of the stream."""
+        self._buffer.feed(data)
+
+    def next_event(self) -> object:
+        """The next thing that happened, or NEED_DATA."""
+        if self._asked is not None:
+            if self._handed_out:
+                raise RuntimeError(f"{self._asked} was not answered")
+            self._handed_out = True
+            return self._asked
+        if self._after is not None:
+            event, self._after = self._after, None
+            return self._hand_out(event)
+        while not self._over:
+            event = self._read(self)
+            if event is None:
+                continue
+            if event is NEED_DATA:
+                return _CLOSED if self._buffer.eof else event
+            return self._hand_out(event)
+        return _CLOSED
+
+    def take_output(self) -> bytes:
+        """Bytes to send; each is handed out once."""
+        output = self._output
+        if not output:
+            return b""
+        self._output = []
+        return output[0] if len(output) == 1 else b"".join(output)
+
+    def timed_out(self) -> None:
+        """The client kept silent for `timeout` seconds."""
+        self._close(say.TIMED_OUT)
+
+    def tls_started(self) -> None:
+        """The handshake is done: the client starts over, nothing it said before counts (RFC 3207 §4.2)."""
+        self._secured = True
+        self._state = State.CONNECTED
+        self.peer = replace(self.peer, helo="")
+
+    def drain(self) -> None:
+        """We are going: a transaction under way is finished first."""
+        self._draining = True
+
+    # -- answers -------------------------------------------------------------------------------------------------
+
+    def answer(self, reply: Reply) -> None:
+        """Decide on the event handed out last; what 2xx means is said at each event."""
+        event, self._asked = self._asked, None
+        if event is None or not self._handed_out:
+            raise RuntimeError("nothing was asked")
+        _ANSWERS[type(event)](self, event, reply)
+
+    def answer_auth(self, reply: Reply, *, account: str = "") -> None:
+        """Decide on AuthAttempt: 235 with the account whose user this is, or a refusal."""
+        if reply.ok and isinstance(self._asked, e.AuthAttempt):
+            self.peer = replace(self.peer, account=account, login=self._asked.login)
+        self.answer(reply)
+
+    def _on_connected(self, _: object, reply: Reply) -> None:
+        if reply.ok:
+            self._say(reply)
+        else:
+            self._close(reply)
+
+    def _on_hello(self, event: e.Hello, reply: Reply) -> None:
+        if not reply.ok:
+            self._trifle(reply)
+            return
+        self._extended = event.extended
+        self._state = State.GREETED
+        self.peer = replace(self.peer, helo=event.name, protocol=self._protocol())
+        if event.extended:
+            offers_auth = self._config.submission and self._secured and not self.peer.login
+            self._output.append(_greeting(self._config, offers_tls=self._offers_tls, offers_auth=offers_auth))
+        else:
+            self._say(Reply(250, "", self._config.hostname))
+
+    def _on_auth(self, _: object, reply: Reply) -> None:
+        if reply.ok:
+            self.peer = replace(self.peer, protocol=self._protocol())
+            self._say(reply)
+            return
+        self._failed_logins += 1
+        if self._failed_logins >= self._config.max_failed_logins:
+            self._say(reply)
+            self._close(say.TOO_MANY_ERRORS)
+        else:
+            self._fault(reply)
+
+    def _on_mail(self, _: object, reply: Reply) -> None:
+        if reply.ok:
+            self._state = State.MAIL
+            self._say(reply)
+        else:
+            self._mail = None
+            self._trifle(reply)
+
+    def _on_rcpt(self, event: e.RcptTo, reply: Reply) -> None:
+        if reply.ok:
+            self._recipients.append(event.recipient)
+            self._state = State.RCPT
+            self._say(reply)
+        else:
+            self._refused = True
+            self._trifle(reply)
+
+    def _on_message(self, _: object, reply: Reply) -> None:
+        if reply.ok:
+            self._faults = self._trifles = 0
+        self._forget_transaction()
+        self._say(reply)
+
+    # -- reading -------------------------------------------------------------------------------------------------
+
+    def _hand_out(self, event: object) -> object:
+        if type(event) in _ANSWERS:
+            self._asked = event
+            self._handed_out = True
+        return event
+
+    def _line(self, limit: int) -> bytes | object | None:
+        """A clean line; NEED_DATA; or None when something was wrong and the peer has been told."""
+        try:
+            line = self._buffer.line(limit)
+        except LineTooLong:
+            self._skipped = 0
+            self._read = Server._skip_line
+            return None
+        except BareLineFeed:
+            # What follows could be a line somebody else was made to send: nothing more of it is read.
+            self._close(say.BARE_LF)
+            return None
+        return NEED_DATA if line is None else line
+
+    def _skip_line(self) -> object:
+        dropped, ended = self._buffer.drop_line()
+        self._skipped += dropped
+        if self._skipped > _MAX_SKIP:
+            self._close(say.TOO_LONG)
+            return None
+        if not ended:
+            return NEED_DATA
+        self._read = Server._read_command
+        in_auth, self._exchange = self._exchange is not None, None
+        self._fault(say.AUTH_TOO_LONG if in_auth else say.TOO_LONG)
+        return None
+
+    def _read_command(self) -> object:
+        if self._draining and self._state in _IDLE:
+            self._close(say.SHUTTING_DOWN)
+            return None
+        line = self._line(MAX_COMMAND)
+        if not isinstance(line, bytes):
+            return line
+        verb, _, argument = line.partition(b" ")
+        verb = verb.upper()
+        row = _TABLE.get(verb)
+        if row is None:
+            if verb in FOREIGN:
+                self._close(say.FOREIGN_PROTOCOL)
+            else:
+                self._fault(say.UNKNOWN)
+            return None
+        if _CONTROL.search(line):
+            self._fault(say.BAD_BYTES)
+            return None
+        command, run = row
+        argument = argument.strip(b" ")
+        if argument and not command.argument:
+            self._fault(Reply(501, "5.5.4", f"Syntax: {command.syntax}"))
+            return None
+        if self._state not in command.states:
+            self._fault(self._out_of_order(command))
+            return None
+        try:
+            return run(self, argument)
+        except Refused as refusal:
+            self._fault(refusal.reply)
+            return None
+
+    def _read_auth(self) -> object:
+        line = self._line(MAX_AUTH_LINE)
+        if not isinstance(line, bytes):
+            return line
+        self._read = Server._read_command
+        exchange, self._exchange = self._exchange, None
+        return self._go_on(exchange, line, begin=False) if exchange is not None else None
+
+    def _read_data(self) -> object:
+        incoming = self._under_way()
+        if not self._dots.done:
+            data = self._dots.read(self._buffer)
+            if data:
+                return self._pass_on(incoming, data)
+            if not self._dots.done:
+                return NEED_DATA
+        return self._end_message(incoming)
+
+    def _read_chunk(self) -> object:
+        incoming = self._under_way()
+        if self._chunk:
+            data = self._buffer.take(self._chunk)
+            if not data:
+                return NEED_DATA
+            self._chunk -= len(data)
+            return self._pass_on(incoming, data)
+        if self._last:
+            return self._end_message(incoming)
+        self._read = Server._read_command
+        if incoming.void is not None:
+            # RFC 3030 §2: after a refused chunk nothing but RSET helps; the transaction is over here and now.
+            self._forget_transaction()
+            self._fault(incoming.void)
+        else:
+            self._say(Reply(250, "2.0.0", f"{incoming.size} octets received"))
+        return None
+
+    def _pass_on(self, incoming: Incoming, data: bytes) -> object:
+        event = incoming.take(data)
+        if incoming.endless:
+            self._close(incoming.void or TOO_BIG)
+        return event
+
+    def _end_message(self, incoming: Incoming) -> object:
+        discarded = incoming.finish()
+        if discarded is not None:
+            return discarded
+        self._read = Server._read_command
+        if incoming.void is not None:
+            self._forget_transaction()
+            self._fault(incoming.void)
+            return None
+        mail = self._mail
+        if mail is None:
+            raise RuntimeError("a message without MAIL")
+        peer = replace(self.peer, protocol="UTF8" + self.peer.protocol[1:]) if mail.smtputf8 else self.peer
+        recipients = tuple(self._recipients)
+        return e.EndOfMessage(
+            Envelope(mail.sender, recipients, mail.size, mail.body, mail.smtputf8, mail.ret, mail.envid, peer)
+        )
+
+    # -- commands ------------------------------------------------------------------------------------------------
+
+    def _hello(self, argument: bytes, *, extended: bool) -> object:
+        self._trifles += 1
+        return self._reset_then(e.Hello(parse_helo(argument), extended))
+
+    def _ehlo(self, argument: bytes) -> object:
+        return self._hello(argument, extended=True)
+
+    def _helo(self, argument: bytes) -> object:
+        return self._hello(argument, extended=False)
+
+    def _starttls(self, _: bytes) -> object:
+        if self._secured or not self._config.tls_offered:
+            raise Refused(say.TLS_ALREADY if self._secured else say.NOT_AVAILABLE)
+        # RFC 3207 §6: what came in clear behind the command must not be taken for what comes encrypted.
+        self._buffer.discard()
+        self._say(say.READY_FOR_TLS)
+        return _START_TLS
+
+    def _auth(self, argument: bytes) -> object:
+        if not self._config.submission:
+            raise Refused(say.NOT_AVAILABLE)
+        if not self._secured:
+            raise Refused(say.AUTH_WANTS_TLS)
+        if self.peer.login:
+            raise Refused(say.AUTH_ALREADY)
+        mechanism, _, initial = argument.partition(b" ")
+        name = mechanism.decode("ascii", "replace").upper()
+        if name not in self._config.auth_mechanisms:
+            raise Refused(say.AUTH_UNKNOWN)
+        return self._go_on(Exchange(name), initial.strip() or None, begin=True)
+
+    def _go_on(self, exchange: Exchange, text: bytes | None, *, begin: bool) -> object:
+        try:
+            step = exchange.begin(text) if begin or text is None else exchange.answer(text)
+        except SaslError as error:
+            self._fault(say.AUTH_CANCELLED if error.cancelled else Reply(501, "5.5.2", f"Login failed: {error}"))
+            return None
+        if isinstance(step, Challenge):
+            self._exchange = exchange
+            self._read = Server._read_auth
+            self._output.append(b"334 " + step.text + b"\r\n")
+            return None
+        return e.AuthAttempt(exchange.name, step.login, step.password)
+
+    def _mail_from(self, argument: bytes) -> object:
+        if self._config.submission and not self.peer.login:
+            raise Refused(say.AUTH_FIRST if self._secured else say.TLS_FIRST)
+        mail = parse_mail(argument)
+        if mail.size > self._config.max_size:  # RFC 1870 §6.1
+            raise Refused(TOO_BIG)
+        self._mail = mail
+        return e.MailFrom(mail.sender, mail.size)
+
+    def _rcpt_to(self, argument: bytes) -> object:
+        recipient = parse_rcpt(argument, self._config.hostname, self._mail is not None and self._mail.smtputf8)
+        if len(self._recipients) >= self._config.max_recipients:  # RFC 5321 §4.5.3.1.10
+            self._refused = True
+            self._trifle(say.TOO_MANY_RECIPIENTS)
+            return None
+        return e.RcptTo(recipient)
+
+    def _data(self, _: bytes) -> object:
+        if self._mail is not None and self._mail.body == "BINARYMIME":
+            raise Refused(say.NEEDS_BDAT)
+        self._incoming = Incoming(self._config.max_size, binary=False)
+        self._dots = DotBody()
+        self._read = Server._read_data
+        self._say(say.START_MAIL)
+        return None
+
+    def _bdat(self, argument: bytes) -> object:
+        try:
+            chunk = parse_bdat(argument)
+        except Refused as refusal:
+            # Where the next command begins is anybody's guess now.
+            self._close(refusal.reply)
+            return None
+        mail = self._mail
+        incoming = self._incoming
+        discarded: e.Discarded | None = None
+        if incoming is None:
+            incoming = Incoming(self._config.max_size, binary=mail is not None and mail.body == "BINARYMIME")
+        if self._state not in (State.RCPT, State.BDAT):
+            incoming.refuse(self._out_of_order(COMMANDS[b"BDAT"]))
+        elif incoming.size + chunk.size > self._config.max_size:
+            discarded = incoming.refuse(TOO_BIG)
+            if chunk.size > 2 * self._config.max_size:
+                self._close(TOO_BIG)
+        else:
+            self._state = State.BDAT
+        self._incoming, self._chunk, self._last = incoming, chunk.size, chunk.last
+        self._read = Server._read_chunk
+        return discarded
+
+    def _rset(self, _: bytes) -> object:
+        event = self._reset_then(None)
+        self._trifle(say.OK)
+        return event
+
+    def _noop(self, _: bytes) -> object:
+        self._trifle(say.OK)
+        return None
+
+    def _vrfy(self, argument: bytes) -> object:
+        self._trifle(say.CANNOT_VERIFY if argument else Reply(501, "5.5.4", "Syntax: VRFY address"))
+        return None
+
+    def _expn(self, _: bytes) -> object:
+        raise Refused(say.NOT_AVAILABLE)
+
+    def _help(self, argument: bytes) -> object:
+        self._trifle(_help_on(argument.upper()))
+        return None
+
+    def _quit(self, _: bytes) -> object:
+        self._close(say.BYE)
+        return None
+
+    # -- the rest ------------------------------------------------------------------------------------------------
+
+    @property
+    def _offers_tls(self) -> bool:
+        return self._config.tls_offered and not self._secured
+
+    def _protocol(self) -> str:
+        """The Received `with` keyword (RFC 3848)."""
+        if not self._extended:
+            return "SMTP"
+        return "ESMTP" + "S" * self._secured + "A" * bool(self.peer.login)
+
+    def _out_of_order(self, command: Command) -> Reply:
+        if command.name in ("DATA", "BDAT") and self._state is State.MAIL and self._refused:
+            return say.NO_RECIPIENTS
+        if command.name == "MAIL" and self._state is State.CONNECTED:
+            return Reply(503, "5.5.1", "Say EHLO first")
+        return say.NOT_NOW
+
+    def _under_way(self) -> Incoming:
+        if self._incoming is None:
+            raise RuntimeError("no message under way")
+        return self._incoming
+
+    def _forget_transaction(self) -> None:
+        if self._state is not State.CONNECTED:
+            self._state = State.GREETED
+        self._mail = self._incoming = None
+        self._recipients = []
+        self._refused = False
+
+    def _reset_then(self, event: object) -> object:
+        """End the transaction; chunks that were handed out are void before anything else happens."""
+        begun = self._incoming is not None
+        self._forget_transaction()
+        if not begun:
+            return event
+        self._after = event
+        return e.Discarded()
+
+    def _say(self, reply: Reply) -> None:
+        self._output.append(say.encode(reply))
+
+    def _fault(self, reply: Reply) -> None:
+        """The client did something wrong; too much of that and it has to go."""
+        self._faults += 1
+        if self._faults >= self._config.max_faults:
+            self._close(say.TOO_MANY_ERRORS)
+        else:
+            self._say(reply)
+
+    def _trifle(self, reply: Reply) -> None:
+        """Nothing wrong, and no mail either."""
+        self._trifles += 1
+        if self._trifles >= self._config.max_trifles:
+            self._close(say.TOO_MANY_ERRORS)
+        else:
+            self._say(reply)
+
+    def _close(self, reply: Reply) -> None:
+        if not self._over:
+            self._say(reply)
+            self._over = True
+            self._asked = self._after = None
+
+
+@functools.lru_cache(maxsize=64)
+def _greeting(config: ServerConfig, *, offers_tls: bool, offers_auth: bool) -> bytes:
+    """The reply to EHLO: what we can do."""
+    lines = [config.hostname, "PIPELINING", f"SIZE {config.max_size}"]
+    if offers_tls:
+        lines.append("STARTTLS")
+    if offers_auth and config.auth_mechanisms:
+        lines.append("AUTH " + " ".join(config.auth_mechanisms))
+    lines += ["8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "HELP"]
+    return say.numbered(250, lines)
+
+
+@functools.lru_cache(maxsize=64)
+def _help_on(name: bytes) -> Reply:
+    command = COMMANDS.get(name)
+    if command is not None:
+        return Reply(214, "2.0.0", f"Syntax: {command.syntax} ({command.rfc.replace('§', 'section ')})")
+    names = " ".join(row.name for row in COMMANDS.values() if row.listed)
+    return Reply(214, "2.0.0", f"Commands: {names}\nHELP name says more")
+
+
+_RUN: Mapping[str, Callable[[Server, bytes], object]] = {
+    "EHLO": Server._ehlo,
+    "HELO": Server._helo,
+    "STARTTLS": Server._starttls,
+    "AUTH": Server._auth,
+    "MAIL": Server._mail_from,
+    "RCPT": Server._rcpt_to,
+    "DATA": Server._data,
+    "BDAT": Server._bdat,
+    "RSET": Server._rset,
+    "NOOP": Server._noop,
+    "VRFY": Server._vrfy,
+    "EXPN": Server._expn,
+    "HELP": Server._help,
+    "QUIT": Server._quit,
+}
+_TABLE = {verb: (command, _RUN[command.name]) for verb, command in COMMANDS.items()}
+#: Events that wait for answer(), and what it does.
+_ANSWERS: Mapping[type, Callable[[Server, Any, Reply], None]] = {
+    e.Connected: Server._on_connected,
+    e.Hello: Server._on_hello,
+    e.AuthAttempt: Server._on_auth,
+    e.MailFrom: Server._on_mail,
+    e.RcptTo: Server._on_rcpt,
+    e.EndOfMessage: Server._on_message,
+}
