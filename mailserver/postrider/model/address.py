@@ -34,6 +34,12 @@ class Address:
     local: str
     domain: str
 
+    @classmethod
+    def of(cls, text: str) -> Address:
+        """An address that was parsed before, from the text it was kept as."""
+        local, _, domain = text.rpartition("@")
+        return cls(local, domain)
+
     @property
     def key(self) -> str:
         """The normal form: local part unquoted, NFC and case-folded; domain as lower-case A-labels (RFC 5890)."""

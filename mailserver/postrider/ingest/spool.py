@@ -1,0 +1,140 @@
+"""Stage 1, spool: chunks become a body of known size and hash, in memory or in an unsynced file.
+
+What lies in the file is no promise to anyone: only the store's commit is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from postrider.mime.header import Octets, fields, header_end
+from postrider.store.values import Body
+
+#: Octets of a message that are held in memory.
+IN_MEMORY = 256 * 1024
+_PREFIX = "spool-"
+
+
+@dataclass(frozen=True, slots=True)
+class Spooled:
+    """A whole message on its way in."""
+
+    body: Body
+    #: The header block with its empty line, as far as it lies in the first IN_MEMORY octets.
+    header: bytes
+    received_count: int
+    #: True when an octet above 127 is in it.
+    eight_bit: bool
+
+    @property
+    def header_complete(self) -> bool:
+        """False when the header block goes on behind `header`."""
+        return len(self.header) < IN_MEMORY or self.header.endswith((b"\n\r\n", b"\n\n"))
+
+    @contextlib.contextmanager
+    def octets(self) -> Iterator[Octets]:
+        """The message's bytes, mapped where they lie in a file."""
+        if not self.body.path:
+            yield self.body.data
+            return
+        with Path(self.body.path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            yield mapped
+
+
+class Spool:
+    """One message being received. `close` when done with it, always: it removes the file."""
+
+    def __init__(self, directory: Path, *, drop_return_path: bool) -> None:
+        self._directory = directory
+        self._drop_return_path = drop_return_path
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._hash = hashlib.sha256()
+        self._header: bytes | None = None
+        self._eight_bit = False
+        self._file: int | None = None
+        self._path = ""
+        self._failed: OSError | None = None
+
+    async def write(self, chunk: bytes) -> None:
+        """The next bytes. When the file cannot take them, `finish` says so: the sender is in the middle of DATA."""
+        if self._failed is not None:
+            return
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > IN_MEMORY:
+            try:
+                self._flush()
+            except OSError as error:
+                self._failed = error
+                self._chunks.clear()
+
+    def finish(self) -> Spooled:
+        """The message is complete. Raises OSError when the file could not take it."""
+        if self._failed is not None:
+            raise self._failed
+        if self._file is None:
+            data = self._take()
+            body = Body(self._hash.digest(), self._size, data)
+        else:
+            self._flush()
+            body = Body(self._hash.digest(), self._size, path=self._path)
+        header = self._header or b""
+        received = sum(1 for _ in fields(header, (b"received",)))
+        return Spooled(body, header, received, self._eight_bit)
+
+    def close(self) -> None:
+        """Forget the message."""
+        self._chunks.clear()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+            Path(self._path).unlink(missing_ok=True)
+
+    def _take(self) -> bytes:
+        """What has come since the last time, hashed; the first time the header is looked at."""
+        data = b"".join(self._chunks)
+        self._chunks.clear()
+        if self._header is None:
+            header = data[: header_end(data, 0, len(data))]
+            if self._drop_return_path and b"return-path" in header.lower():
+                kept = _without_return_path(header)
+                data = kept + data[len(header) :]
+                self._size -= len(header) - len(kept)
+                header = kept
+            self._header = header
+        self._hash.update(data)
+        self._eight_bit = self._eight_bit or not data.isascii()
+        return data
+
+    def _flush(self) -> None:
+        data = memoryview(self._take())
+        if self._file is None:
+            self._file, self._path = tempfile.mkstemp(prefix=_PREFIX, dir=self._directory)
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+def sweep(directory: Path) -> None:
+    """Remove what a killed process left behind; for the start, before anything is received."""
+    for path in directory.glob(_PREFIX + "*"):
+        path.unlink(missing_ok=True)
+
+
+def _without_return_path(header: bytes) -> bytes:
+    """The header block without Return-Path fields: the only one is ours, added at delivery (RFC 5321 §4.4)."""
+    kept: list[bytes] = []
+    dropping = False
+    for line in header.splitlines(keepends=True):
+        if line[:1] not in (b" ", b"\t"):
+            dropping = line[:11].lower() == b"return-path" and line[11:].lstrip()[:1] == b":"
+        if not dropping:
+            kept.append(line)
+    return b"".join(kept)
