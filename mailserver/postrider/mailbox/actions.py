@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from postrider.mailbox.names import normal_name
 from postrider.store import transactions as t
-from postrider.store.ports import Writer
-from postrider.store.values import Account
+from postrider.store.ports import Reader, Writer
+from postrider.store.values import Account, Flag
 
 #: Messages that one transaction changes at most, where slices are allowed.
 SLICE = 1000
+#: Flags that one read looks at.
+SCAN = 5000
 
 
 async def deliver(writer: Writer, intake: t.Intake) -> t.IntakeDone:
@@ -98,6 +100,18 @@ class Actions:
             done = await self.writer.commit(t.Expunge(self.account, mailbox_id, tuple(uids[start : start + SLICE])))
             gone.extend(done.uids)
         return tuple(gone)
+
+    async def expunge_deleted(self, reader: Reader, mailbox_id: int) -> tuple[int, ...]:
+        r"""Remove all that carry \Deleted; returns what is gone."""
+        row = await reader.mailbox(self.account, mailbox_id)
+        if row is None or not row.deleted:
+            return ()
+        deleted: list[int] = []
+        above = 0
+        while rows := await reader.flags(self.account, mailbox_id, above=above, limit=SCAN):
+            deleted.extend(row.uid for row in rows if row.flags & Flag.DELETED)
+            above = rows[-1].uid
+        return await self.expunge(mailbox_id, deleted)
 
     async def create(self, name: str, special_use: str = "") -> t.Made:
         """Make a folder and its missing parents. Raises StoreError(INVALID) for a name no folder may have."""

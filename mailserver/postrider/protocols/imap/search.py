@@ -157,6 +157,18 @@ def parse_program(cursor: Cursor) -> Program:
     return Program(keys[0] if len(keys) == 1 else And(tuple(keys)), returns)
 
 
+def asks_modseq(key: Key) -> bool:
+    """True when MODSEQ is among the keys: the result tells the highest one (RFC 7162 §3.1.5)."""
+    match key:
+        case And(keys):
+            return any(asks_modseq(inner) for inner in keys)
+        case Or(left, right):
+            return asks_modseq(left) or asks_modseq(right)
+        case Not(inner):
+            return asks_modseq(inner)
+    return isinstance(key, ChangedSince)
+
+
 def _key(cursor: Cursor, depth: int) -> Key:
     if depth > MAX_DEPTH:
         raise SyntaxFault("the search is nested too deeply")

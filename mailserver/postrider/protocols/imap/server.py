@@ -55,7 +55,7 @@ class Server(Conversation):
         self._append = Appending(self, self._input)
         self._sasl = Exchange("")
         self._idle_fault = False
-        self._closed_told = False
+        self._closed_told = self._draining = False
         self._commands = self._login_failures = 0
         self.say(b"* OK [CAPABILITY %b] %b Postrider ready" % (self.capabilities(), config.hostname.encode()))
 
@@ -73,6 +73,9 @@ class Server(Conversation):
     def next_event(self) -> Event | Need:
         """The next thing that happened, or NEED_DATA."""
         while not self.over:
+            if self._draining and self._awaits is Awaits.NOTHING and self._step == self._step_command:
+                self.bye("Server is going down, come back in a moment")
+                break
             if self._awaits is not Awaits.NOTHING:
                 raise RuntimeError(f"the last event waits for its answer ({self._awaits.value})")
             try:
@@ -93,11 +96,19 @@ class Server(Conversation):
         """Nothing came for `timeout` seconds (RFC 9051 §5.4)."""
         self.bye("Idle for too long")
 
+    def drain(self) -> None:
+        """We are going: the command under way is finished, IDLE is not waited for."""
+        self._draining = True
+        if self._step == self._step_idle and self._awaits is Awaits.NOTHING:
+            self._step = self._step_command
+
     # -- answers ---------------------------------------------------------------------------------------------------
 
     def answer(self, status: Status, text: str, code: bytes = b"") -> None:
         """End the command. To AppendMessage it refuses the message."""
         awaited, self._awaits = self._awaits, Awaits.NOTHING
+        if self.over:
+            return
         if awaited is Awaits.NOTHING:
             raise RuntimeError("no event waits for an answer")
         if self._idle_fault:
@@ -111,6 +122,8 @@ class Server(Conversation):
 
     def login(self, *, accepted: bool) -> None:
         """Answer Credentials."""
+        if self.over:
+            return
         if self._awaits is not Awaits.LOGIN:
             raise RuntimeError("nobody is logging in")
         self._awaits = Awaits.NOTHING
@@ -125,6 +138,8 @@ class Server(Conversation):
 
     def accept_literal(self) -> None:
         """Answer AppendMessage: its octets may come."""
+        if self.over:
+            return
         if self._awaits is not Awaits.LITERAL:
             raise RuntimeError("no message waits")
         self._awaits = Awaits.NOTHING
@@ -144,6 +159,11 @@ class Server(Conversation):
         self._input.discard()
         self.secure = True
         self._step = self._step_command
+
+    @property
+    def busy(self) -> bool:
+        """True while an event waits for its answer."""
+        return self._awaits is not Awaits.NOTHING
 
     def bye(self, text: str, code: bytes = b"") -> None:
         """Send the client away; the next event is Closed, whatever waited for an answer."""

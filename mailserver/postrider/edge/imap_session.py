@@ -1,0 +1,293 @@
+"""One IMAP connection: who is logged in, what is selected, and telling news only when it may be told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from postrider.accounts.directory import Directory
+from postrider.contract.model import Mailbox
+from postrider.edge.driver import Connection
+from postrider.ingest.content import cached_content
+from postrider.ingest.spool import Spool
+from postrider.mailbox.actions import Actions
+from postrider.mailbox.names import found_name
+from postrider.mailbox.view import News, NoSuchMessage, View
+from postrider.mime import parse
+from postrider.model.mail import Content
+from postrider.model.ports import Clock
+from postrider.protocols.imap import events as e
+from postrider.protocols.imap import responses as r
+from postrider.protocols.imap.fetch import flag_lines
+from postrider.protocols.imap.responses import Status
+from postrider.protocols.imap.server import Server
+from postrider.store.ports import Store
+from postrider.store.transactions import Reason, StoreError
+from postrider.store.values import Account, MailboxRow, MessageRow
+from postrider.telemetry.events import Events
+from postrider.telemetry.metrics import Metrics
+
+#: Output collected before it is sent, in bytes.
+SEND_SIZE = 64 * 1024
+#: Seconds after which an idle session looks for news even if no hint came.
+IDLE_LOOK = 60.0
+
+#: What a refusal of the store is to a client: response code and text (RFC 5530, RFC 9208 §4.3).
+REFUSALS: Mapping[Reason, tuple[bytes, str]] = {
+    Reason.NO_MAILBOX: (b"NONEXISTENT", "There is no such mailbox"),
+    Reason.EXISTS: (b"ALREADYEXISTS", "There is such a mailbox already"),
+    Reason.OVER_QUOTA: (b"OVERQUOTA", "This does not fit into your quota"),
+    Reason.NO_SPACE: (b"UNAVAILABLE", "No space for this now, try again later"),
+    Reason.WRITE_FAILED: (b"UNAVAILABLE", "This could not be stored, try again later"),
+    Reason.UNAVAILABLE: (b"UNAVAILABLE", "Not available now, try again later"),
+    Reason.FENCED: (b"SERVERBUG", "Internal error"),
+    Reason.INVALID: (b"CANNOT", "This is not possible"),
+}
+
+
+class LoginCheck(Protocol):
+    """Who may log in (accounts.login)."""
+
+    async def check(self, login: str, password: str, ip: str) -> Mailbox | None:
+        """The mailbox, or None."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImapDeps:
+    """What IMAP needs from around it. `directory` gives the present generation at every call."""
+
+    store: Store
+    login: LoginCheck
+    directory: Callable[[], Directory]
+    events: Events
+    metrics: Metrics
+    clock: Clock
+    #: Where messages of an APPEND lie until they are stored.
+    spool: Path
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who has logged in."""
+
+    mailbox: Mailbox
+    account: Account
+    actions: Actions
+
+
+@dataclass(slots=True)
+class Arriving:
+    """One message of an APPEND, on its way in."""
+
+    event: e.AppendMessage
+    spool: Spool
+    #: The disk did not take it; the rest of it is not kept.
+    failed: bool = False
+
+
+class ImapSession:
+    """The state behind one engine. Handlers of commands are functions of their own that take it."""
+
+    def __init__(self, deps: ImapDeps, link: Connection, engine: Server) -> None:
+        self.deps = deps
+        self.link = link
+        self.engine = engine
+        self.user_or_none: User | None = None
+        self.view_or_none: View | None = None
+        #: Messages of the APPEND under way, and the folder they are for.
+        self.arriving: list[Arriving] = []
+        self.target: MailboxRow | None = None
+        self.dismissed = ""
+        self._idling: asyncio.Task[None] | None = None
+
+    # -- what handlers ask -------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> User:
+        """Who has logged in; the engine lets no other command through before."""
+        if self.user_or_none is None:
+            raise RuntimeError("nobody has logged in")
+        return self.user_or_none
+
+    @property
+    def view(self) -> View:
+        """The selected mailbox; the engine lets commands on messages through only then."""
+        if self.view_or_none is None:
+            raise RuntimeError("no mailbox is selected")
+        return self.view_or_none
+
+    @property
+    def condstore(self) -> bool:
+        """True when the client wants modseqs in FETCH responses."""
+        return "CONDSTORE" in self.engine.enabled
+
+    @property
+    def rev2(self) -> bool:
+        """True when the client has enabled IMAP4rev2."""
+        return "IMAP4rev2" in self.engine.enabled
+
+    async def folder(self, name: str) -> MailboxRow:
+        """A folder by its name. Raises StoreError(NO_MAILBOX)."""
+        wanted = found_name(name)
+        for row in await self.deps.store.reader.mailboxes(self.user.account):
+            if row.name == wanted:
+                return row
+        raise StoreError(Reason.NO_MAILBOX)
+
+    def content(self, row: MessageRow) -> Content | None:
+        """What is cached about a message, None where that is damaged or older than our scanner."""
+        try:
+            found = cached_content(row.cached)
+        except msgspec.DecodeError:
+            return None
+        return found if found.version == parse.VERSION else None
+
+    async def scanned(self, row: MessageRow) -> Content:
+        """As `content`, made anew where it has to be."""
+        found = self.content(row)
+        if found is None:
+            found = parse.scan(await self.deps.store.reader.body(self.user.account, row.blob))
+        return found
+
+    def enable_condstore(self) -> None:
+        """A command asked for modseqs: from now on they are told (RFC 7162 §3.1)."""
+        if not self.condstore:
+            self.engine.enable("CONDSTORE")
+            if self.view_or_none is not None:
+                self.engine.untagged(r.ok_code(b"HIGHESTMODSEQ %d" % self.view.modseq, b"Highest"))
+
+    # -- answers -----------------------------------------------------------------------------------------------------
+
+    async def send(self, lines: list[bytes], *, always: bool = True) -> None:
+        """Send collected responses, and wait while the client reads slowly."""
+        if lines and (always or sum(map(len, lines)) >= SEND_SIZE):
+            self.engine.untagged(*lines)
+            lines.clear()
+            await self.link.send()
+
+    async def finish(self, text: str = "Done", code: bytes = b"", *, expunge: bool = True) -> None:
+        """Tell the news and end the command with OK."""
+        await self.tell(expunge=expunge)
+        self.engine.answer(Status.OK, text, code)
+
+    def refuse(self, text: str, code: bytes = b"") -> None:
+        """End the command with NO."""
+        self.engine.answer(Status.NO, text, code)
+
+    async def tell(self, *, expunge: bool = True) -> None:
+        """Tell what happened in the selected mailbox; what is gone only where numbers may change (§7.5.1)."""
+        if self.view_or_none is None:
+            return
+        news = await self._news(expunge=expunge)
+        if news:
+            self._say(news)
+            await self.link.send()
+
+    async def _news(self, *, expunge: bool) -> News:
+        view = self.view
+        changes = await self.deps.store.reader.changes(self.user.account, view.mailbox.id, view.modseq)
+        return view.take(changes, expunge=expunge)
+
+    def _say(self, news: News) -> None:
+        lines: list[bytes] = []
+        if news.vanished and "QRESYNC" in self.engine.enabled:
+            lines.append(b"* VANISHED %b\r\n" % r.compact_set(news.vanished))
+        else:
+            lines.extend(b"* %d EXPUNGE\r\n" % number for number in news.expunged)
+        if news.exists is not None:
+            lines.append(b"* %d EXISTS\r\n" % news.exists)
+        if news.recent is not None:
+            lines.append(b"* %d RECENT\r\n" % news.recent)
+        items = ("UID", "FLAGS", "MODSEQ") if self.condstore else ("UID", "FLAGS")
+        lines.extend(flag_lines(items, news.changed, self.view.recent))
+        self.engine.untagged(*lines)
+
+    # -- lifetime ----------------------------------------------------------------------------------------------------
+
+    async def run(self, command: Coroutine[Any, Any, None]) -> None:
+        """Run a handler; refusals of the store become NO."""
+        try:
+            await command
+        except StoreError as error:
+            code, text = REFUSALS[error.reason]
+            if error.reason in (Reason.WRITE_FAILED, Reason.UNAVAILABLE, Reason.FENCED):
+                self.deps.events.emit("server.failure", listener="imap", exc_info=True)
+            self.refuse(str(error) if error.reason is Reason.INVALID and str(error) != error.reason else text, code)
+        except NoSuchMessage:
+            self.engine.answer(Status.BAD, "No such message")
+        if self.dismissed:
+            self.engine.bye(self.dismissed)
+
+    def dismiss(self, text: str) -> None:
+        """End the session: at once, or after the command under way."""
+        self.dismissed = text
+        if not self.engine.busy:
+            self.engine.bye(text)
+            self.link.wake()
+
+    def still_welcome(self) -> bool:
+        """False when the user's Mailbox was taken away after the login."""
+        user = self.user_or_none
+        if user is None:
+            return True
+        found = self.deps.directory().mailbox(user.mailbox.address)
+        return found is not None and found.namespace == user.mailbox.namespace
+
+    def select(self, view: View | None) -> None:
+        """A mailbox is selected now, or none is."""
+        self.view_or_none = view
+        self.engine.select(selected=view is not None)
+
+    def drop_append(self) -> None:
+        """Forget what an APPEND has brought so far."""
+        for arriving in self.arriving:
+            arriving.spool.close()
+        self.arriving.clear()
+        self.target = None
+
+    def start_idle(self) -> None:
+        """Tell news as it comes until stop_idle."""
+        self._idling = asyncio.get_running_loop().create_task(self._idle())
+
+    async def stop_idle(self) -> None:
+        """The client said DONE."""
+        task, self._idling = self._idling, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def lost(self) -> None:
+        """The connection is over."""
+        self.drop_append()
+        if self._idling is not None:
+            self._idling.cancel()
+            self._idling = None
+
+    async def _idle(self) -> None:
+        if self.view_or_none is None:
+            return
+        watch = self.deps.store.feed.watch(self.user.account)
+        hint: asyncio.Future[None] | None = None
+        try:
+            while True:
+                await self.tell()
+                if await self.deps.store.reader.mailbox(self.user.account, self.view.mailbox.id) is None:
+                    self.dismiss("The selected mailbox was deleted")
+                    return
+                if hint is None or hint.done():
+                    hint = asyncio.ensure_future(anext(watch))
+                await asyncio.wait([hint], timeout=IDLE_LOOK)
+        except ConnectionError:
+            return
+        except Exception:
+            self.deps.events.emit("server.failure", listener="imap", ip=self.link.ip, exc_info=True)
+            self.dismiss("Internal error")
+        finally:
+            if hint is not None:
+                hint.cancel()
