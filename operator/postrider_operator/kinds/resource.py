@@ -136,7 +136,7 @@ class Status(Model):
     )
     config_generation: int = Field(
         default=0,
-        description="Generation of the published configuration in which this object's part last changed.",
+        description="Generation of the published configuration in which this object last changed, once it is served.",
         json_schema_extra={"format": "int64"},
     )
 

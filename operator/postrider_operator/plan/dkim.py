@@ -12,7 +12,7 @@ from postrider_operator.kinds.resource import Metadata
 from postrider_operator.plan import children, names
 from postrider_operator.plan.claims import Settled
 from postrider_operator.plan.desired import GROUP, Apply, Delete, Generate, KeyMaterial
-from postrider_operator.plan.findings import Finding, Findings
+from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine, ref
 from postrider_operator.plan.secrets import name_taken, text
 from postrider_operator.world import Ref, World
@@ -133,7 +133,7 @@ def _ours(world: World, at: Ref, key: DkimKey, about: tuple[MailDomain, Findings
     }
     result.generates.append(Generate(at, body, KeyMaterial(key.spec.algorithm)))
     result.unsigned.add(parent.metadata.name)
-    findings.add(ref(key), Finding("Generating", "the key is being generated", waits=True))
+    findings.add(ref(key), busy("the key is being generated"))
     return False
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from postrider_operator.world import Ref
 
+#: Reason of what the operator and the pods are busy with themselves: it passes within seconds, nobody need act.
+BUSY = "Progressing"
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -24,8 +27,14 @@ class Finding:
     blocks: bool = True
 
     def __str__(self) -> str:
+        """The message as people read it."""
         said = self.message.rstrip(".") + "."
         return f"{said[:1].upper()}{said[1:]}{' ' + self.action if self.action else ''}"
+
+
+def busy(message: str) -> Finding:
+    """A finding for what the operator itself is at."""
+    return Finding(BUSY, message, waits=True)
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from postrider_operator.kinds import Resource
 from postrider_operator.plan.conditions import FALSE, TRUE, Verdict
-from postrider_operator.plan.findings import Finding, Findings
+from postrider_operator.plan.findings import BUSY, Finding, Findings
 from postrider_operator.plan.mine import ref
 from postrider_operator.world import World
 
@@ -29,14 +29,14 @@ class Row:
 def verdicts(world: World, resource: Resource, row: Row, findings: Findings) -> Mapping[str, Verdict]:
     """Ready and, while they hold, Reconciling or Stalled (kstatus)."""
     fault = findings.blocking(ref(resource))
-    if fault is not None:
+    if fault is not None and fault.reason != BUSY:
         return _faulty(fault, row)
-    if not row.changed:
-        return _waiting("Pending", f"{_whose(world)} does not publish anything yet; its status says why.")
-    if _was_ready(resource, row.changed) or _loaded(world, row.changed):
+    if fault is None and row.changed and (_was_ready(resource, row.changed) or _loaded(world, row.changed)):
         warnings = " ".join(f"{warning}" for warning in findings.warnings(ref(resource)))
         return {"Ready": Verdict(TRUE, "Serving", f"{row.message} {warnings}".strip())}
-    return _waiting("Loading", _behind(world, row.changed))
+    # One wording for all the steps on the way, so that none of them is a write of its own.
+    told = f"It is being prepared and loaded. If that takes longer, see the status of MailServer {world.name}."
+    return {"Ready": Verdict(FALSE, BUSY, told), "Reconciling": Verdict(TRUE, BUSY, told)}
 
 
 def no_server(name: str) -> Finding:
@@ -51,10 +51,6 @@ def _faulty(fault: Finding, row: Row) -> Mapping[str, Verdict]:
     return {"Ready": Verdict(FALSE, fault.reason, message), other: Verdict(TRUE, fault.reason, message)}
 
 
-def _waiting(reason: str, message: str) -> Mapping[str, Verdict]:
-    return {"Ready": Verdict(FALSE, reason, message), "Reconciling": Verdict(TRUE, reason, message)}
-
-
 def _was_ready(resource: Resource, changed: int) -> bool:
     return resource.condition("Ready").get("status") == TRUE and resource.status.get("configGeneration") == changed
 
@@ -62,15 +58,3 @@ def _was_ready(resource: Resource, changed: int) -> bool:
 def _loaded(world: World, generation: int) -> bool:
     ready = [pod for pod in world.pods if pod.ready]
     return bool(ready) and all(pod.loaded >= generation for pod in ready)
-
-
-def _behind(world: World, generation: int) -> str:
-    ready = [pod for pod in world.pods if pod.ready]
-    if not ready:
-        return f"No pod of {_whose(world)} is ready; its status says why."
-    names = ", ".join(pod.name for pod in ready if pod.loaded < generation)
-    return f"Waiting for {names} to load generation {generation}."
-
-
-def _whose(world: World) -> str:
-    return f"MailServer {world.name}"

@@ -16,7 +16,7 @@ from postrider_operator.kinds.texts import duration_seconds, size_bytes
 from postrider_operator.plan import secrets
 from postrider_operator.plan.claims import Key, Settled
 from postrider_operator.plan.dkim import Keys
-from postrider_operator.plan.findings import Finding, Findings
+from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine, ref
 from postrider_operator.world import World
 
@@ -90,7 +90,7 @@ def domain_rows(world: World, mine: Mine, keys: Keys, settled: Settled, findings
             findings.add(ref(domain), conflict(name, settled.winner[name]))
             continue
         if domain.metadata.name in keys.unsigned and domain.metadata.name not in known:
-            findings.add(ref(domain), Finding("Generating", "its DKIM keys are being generated", waits=True))
+            findings.add(ref(domain), busy("its DKIM keys are being generated"))
             continue
         row = Domain(
             name=name,

@@ -11,7 +11,7 @@ from postrider.contract.model import NamedSecret
 from postrider_operator.kinds import Mailbox
 from postrider_operator.plan import children, names
 from postrider_operator.plan.desired import Apply, Generate, PasswordMaterial
-from postrider_operator.plan.findings import Finding, Findings
+from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine, ref
 from postrider_operator.world import Ref, Secret, World
 
@@ -63,7 +63,7 @@ def login(world: World, mailbox: Mailbox, last: Row | None) -> Login | Finding:
         return Login(password.source, last.verifiers)
     verifiers = world.verifiers.get(password.source)
     if verifiers is None:
-        return Finding("Hashing", "the password is being hashed", waits=True)
+        return busy("the password is being hashed")
     return Login(password.source, verifiers)
 
 
@@ -143,7 +143,7 @@ def _password(world: World, mailbox: Mailbox) -> Password | Finding:
     key = given.key if given else "password"
     name = secret_name(mailbox)
     if given is None and name not in world.secrets and name not in world.unreadable:
-        return Finding("Generating", "the password is being generated", waits=True)
+        return busy("the password is being generated")
     found = text(world, name, key)
     if isinstance(found, Finding):
         return found

@@ -15,7 +15,7 @@ from postrider_operator.plan import claims, rows
 from postrider_operator.plan.claims import Memory, Settled
 from postrider_operator.plan.desired import GROUP
 from postrider_operator.plan.dkim import Keys
-from postrider_operator.plan.findings import Finding, Findings
+from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine
 from postrider_operator.world import Ref, World
 
@@ -126,7 +126,9 @@ def _subject(world: World, problem: Problem) -> Ref:
 
 
 def _finding(problem: Problem) -> Finding:
-    waits = problem.reason in ("UnknownTarget", "UnknownDomain")
+    if problem.reason == "UnknownDomain":
+        return busy("its MailDomain does not serve yet")  # only objects of our own MailDomains come here
+    waits = problem.reason == "UnknownTarget"
     reason = "Pending" if waits and problem.drops else problem.reason
     return Finding(reason, problem.message, problem.action, waits, problem.drops)
 

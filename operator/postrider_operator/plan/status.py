@@ -9,12 +9,12 @@ from typing import Any
 from postrider.contract import dkim
 from postrider.contract.dns import TTL, Record
 from postrider.contract.model import Snapshot
-from postrider_operator.kinds import DkimKey, Mailbox, MailDomain, Resource
+from postrider_operator.kinds import DkimKey, MailDomain, Resource
 from postrider_operator.plan import dkim as keys
 from postrider_operator.plan import dns, secrets
 from postrider_operator.plan.conditions import TRUE, UNKNOWN, Verdict, conditions
 from postrider_operator.plan.desired import Event, StatusPatch
-from postrider_operator.plan.findings import Findings
+from postrider_operator.plan.findings import BUSY, Findings
 from postrider_operator.plan.mine import Mine, ref
 from postrider_operator.plan.readiness import Row, verdicts
 from postrider_operator.world import World
@@ -31,9 +31,17 @@ class Statuses:
     events: list[Event] = field(default_factory=list)
     questions: list[tuple[str, str]] = field(default_factory=list)
 
-    def put(self, world: World, resource: Resource, found: Mapping[str, Verdict], **fields: Any) -> None:
-        """Note an object's status if it differs from the one it has; empty fields are left out."""
+    def put(
+        self, world: World, resource: Resource, found: Mapping[str, Verdict], row: Row | None = None, **fields: Any
+    ) -> None:
+        """Note an object's status if it differs from the one it has; empty fields are left out.
+
+        configGeneration is that of the row once it is served; until then the one that was served last stays.
+        """
         status: dict[str, Any] = {name: value for name, value in fields.items() if value not in ("", (), [], 0, None)}
+        served = row.changed if row and found["Ready"].status == TRUE else resource.status.get("configGeneration", 0)
+        if served:
+            status["configGeneration"] = served
         status["observedGeneration"] = resource.metadata.generation
         status["conditions"] = conditions(world, resource, found)
         if _comparable(status) == _comparable(resource.status):
@@ -62,7 +70,7 @@ def statuses(world: World, mine: Mine, snapshot: Snapshot | None, findings: Find
         _domain(world, (name, domain, index.domains.get(domain.metadata.name, 0)), snapshot, (findings, result))
     for address, mailbox in mine.mailboxes:
         row = Row(index.mailboxes.get(mailbox.metadata.name, 0), f"{address} receives mail and may log in.")
-        _plain(world, mailbox, row, (findings, result), secretName=_login_secret(world, mailbox))
+        _plain(world, mailbox, row, (findings, result), secretName=secrets.secret_name(mailbox))
     for address, alias in mine.aliases:
         row = Row(index.aliases.get(alias.metadata.name, 0), f"Mail for {address} goes to its targets.")
         _plain(world, alias, row, (findings, result))
@@ -87,13 +95,7 @@ def _index(snapshot: Snapshot | None) -> _Index:
 
 def _plain(world: World, resource: Resource, row: Row, of: tuple[Findings, Statuses], **fields: Any) -> None:
     findings, result = of
-    found = verdicts(world, resource, row, findings)
-    result.put(world, resource, found, configGeneration=row.changed, **fields)
-
-
-def _login_secret(world: World, mailbox: Mailbox) -> str:
-    name = secrets.secret_name(mailbox)
-    return name if name in world.secrets else ""
+    result.put(world, resource, verdicts(world, resource, row, findings), row, **fields)
 
 
 def _domain(
@@ -107,7 +109,7 @@ def _domain(
     selectors = next((d.selectors for d in snapshot.domains if d.name == name), ()) if snapshot and changed else ()
     found = {**verdicts(world, domain, row, findings), **dns.verdicts(world, name, records)}
     fields = {"domain": name, "selectors": list(selectors), "dnsRecords": records.as_status()}
-    result.put(world, domain, found, configGeneration=changed, **fields)
+    result.put(world, domain, found, row, **fields)
 
 
 def _key(world: World, of: tuple[str, DkimKey, int], snapshot: Snapshot | None, to: tuple[Findings, Statuses]) -> None:
@@ -116,15 +118,14 @@ def _key(world: World, of: tuple[str, DkimKey, int], snapshot: Snapshot | None, 
     row = Row(changed, f"It signs mail from {name}.")
     found = dict(verdicts(world, key, row, findings))
     pem = next((r.pem for r in snapshot.keys if r.resource == key.metadata.name), "") if snapshot else ""
-    secret = keys.secret_name(key)
-    fields: dict[str, Any] = {"secretName": secret if secret in world.secrets else ""}
+    fields: dict[str, Any] = {"secretName": keys.secret_name(key)}
     if pem:
         record = Record(dkim.record_name(key.spec.selector, name), "TXT", TTL, dkim.public_txt(pem))
         fields["dnsRecord"] = dns.Wanted((record,)).as_status()[0]
         found["DNSReady"] = dns.key_verdict(world, record)
     else:
         found["DNSReady"] = Verdict(UNKNOWN, "NotServed", "Nothing to publish before there is a key.")
-    result.put(world, key, found, configGeneration=changed, **fields)
+    result.put(world, key, found, row, **fields)
 
 
 def _event(resource: Resource, ready: Verdict | None) -> Event | None:
@@ -135,16 +136,10 @@ def _event(resource: Resource, ready: Verdict | None) -> Event | None:
     if (last.get("status"), last.get("reason")) == (ready.status, ready.reason):
         return None
     if ready.status == TRUE:
-        told = resource.INFO.kind in _TOLD or last.get("reason") not in (
-            None,
-            "Loading",
-            "Pending",
-            "Generating",
-            "Hashing",
-        )
+        told = resource.INFO.kind in _TOLD or last.get("reason") not in (None, BUSY, "Pending")
         type_ = "Normal"
     else:
-        told = ready.reason not in ("Loading", "Pending", "Generating", "Hashing")
+        told = ready.reason not in (BUSY, "Loading", "Pending", "Generating", "Starting")
         type_ = "Warning"
     if not told:
         return None
