@@ -1,0 +1,49 @@
+"""A just-vanished address is remembered for an hour."""
+
+import msgspec
+import pytest
+from postrider.accounts.vanished import GRACE, Vanished
+from postrider.contract.model import Alias, Domain, Mailbox, Server, Snapshot
+from postrider.store import open as stores
+
+BEFORE = Snapshot(
+    server=Server(hostname="mx.one.test"),
+    domains=(Domain(name="one.test"), Domain(name="two.test")),
+    mailboxes=(Mailbox(address="a@one.test"), Mailbox(address="b@one.test")),
+    aliases=(Alias(address="*@two.test", targets=("a@one.test",)),),
+)
+
+
+class Clock:
+    time = 1000.0
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time
+
+
+@pytest.fixture
+async def store():
+    store = stores.memory()
+    yield store
+    await store.close()
+
+
+async def test_what_left_is_known_for_an_hour(store):
+    clock = Clock()
+    vanished = Vanished(store, clock)
+    await vanished.note(BEFORE, msgspec.structs.replace(BEFORE, mailboxes=BEFORE.mailboxes[:1]))
+    assert await vanished.recently("b@one.test")
+    assert not await vanished.recently("a@one.test")
+    assert not await vanished.recently("never@one.test")
+    clock.time += GRACE + 1
+    assert not await vanished.recently("b@one.test")
+
+
+async def test_catch_all_covers_its_domain(store):
+    vanished = Vanished(store, Clock())
+    await vanished.note(BEFORE, msgspec.structs.replace(BEFORE, aliases=()))
+    assert await vanished.recently("anybody@two.test")
+    assert not await vanished.recently("anybody@one.test")
