@@ -103,6 +103,7 @@ class Packs:
             self._roll(now)
         places: list[Location | StoreError] = []
         pending: list[bytes] = []
+        began = (self.pack, self.end)
         start = self.end
         try:
             for body in bodies:
@@ -124,6 +125,7 @@ class Packs:
             self._flush(pending, start)
         except OSError:
             self._torn = True
+            self.end = began[1] if self.pack == began[0] else FILE_HEADER.size
             raise
         return places
 
@@ -205,6 +207,12 @@ class Packs:
         except OSError as error:
             raise SyncFailed(f"fsync of pack {self.pack}: {error}") from error
         self._dirty = False
+
+
+def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
+    """Packs that are missing or end before their last committed record: somebody took something away."""
+    present = {pack_id: pack_path(directory, pack_id).stat().st_size for pack_id in pack_ids(directory)}
+    return [pack_id for pack_id, used in sorted(known.items()) if present.get(pack_id, 0) < used]
 
 
 def sync_directory(directory: Path) -> None:

@@ -23,6 +23,10 @@ _OPEN_PACKS = 64
 _DIRECT = 128 * 1024
 
 
+#: Pack and offset of a record.
+Place = tuple[int, int]
+
+
 class PackReader:
     """Reads records; keeps the packs used last open."""
 
@@ -30,23 +34,23 @@ class PackReader:
         self._directory = directory
         self._files: OrderedDict[int, int] = OrderedDict()
 
-    def read(self, pack: int, record: int, start: int, length: int | None) -> bytes:
+    def read(self, place: Place, start: int, length: int | None) -> bytes:
         """A range of the body. Raises StoreError(UNAVAILABLE); a whole body's checksum is verified."""
         try:
-            fd = self._file(pack)
-            header = records.unpack_header(os.pread(fd, HEADER_SIZE, record))
-            if header.codec != records.CODEC_PLAIN or header.key_id != records.KEY_NONE:
-                raise BadRecord(f"codec {header.codec} with key {header.key_id} is newer than this program")
-            end = header.size if length is None else min(header.size, start + length)
-            if start == 0 and end == header.size:
-                return packs.read_payload(fd, record, header)
-            wanted = max(0, end - start)
-            data = os.pread(fd, wanted, record + header.payload + start)
-            if len(data) < wanted:
-                raise BadRecord("the file ends inside a record")
+            return _read_range(self._file(place[0]), place[1], start, length)
         except (OSError, BadRecord) as error:
-            raise StoreError(Reason.UNAVAILABLE, f"pack {pack}, record {record}: {error}") from error
-        return data
+            raise _unavailable(place, error) from error
+
+    def read_aside(self, place: Place, start: int, length: int | None) -> bytes:
+        """The same with a file of its own, for another thread."""
+        try:
+            fd = os.open(pack_path(self._directory, place[0]), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _read_range(fd, place[1], start, length)
+            finally:
+                os.close(fd)
+        except (OSError, BadRecord) as error:
+            raise _unavailable(place, error) from error
 
     def close(self) -> None:
         """Close the files."""
@@ -63,6 +67,24 @@ class PackReader:
         else:
             self._files.move_to_end(pack)
         return fd
+
+
+def _read_range(fd: int, record: int, start: int, length: int | None) -> bytes:
+    header = records.unpack_header(os.pread(fd, HEADER_SIZE, record))
+    if header.codec != records.CODEC_PLAIN or header.key_id != records.KEY_NONE:
+        raise BadRecord(f"codec {header.codec} with key {header.key_id} is newer than this program")
+    end = header.size if length is None else min(header.size, start + length)
+    if start == 0 and end == header.size:
+        return packs.read_payload(fd, record, header)
+    wanted = max(0, end - start)
+    data = os.pread(fd, wanted, record + header.payload + start)
+    if len(data) < wanted:
+        raise BadRecord("the file ends inside a record")
+    return data
+
+
+def _unavailable(place: Place, error: Exception) -> StoreError:
+    return StoreError(Reason.UNAVAILABLE, f"pack {place[0]}, record at {place[1]}: {error}")
 
 
 class SqliteReader:
@@ -107,8 +129,8 @@ class SqliteReader:
         if place is None:
             raise StoreError(Reason.UNAVAILABLE, f"body {blob.id} of {account} is gone")
         if (blob.size - start if length is None else length) <= _DIRECT:
-            return self._packs.read(*place, start, length)
-        return await asyncio.to_thread(self._packs.read, *place, start, length)
+            return self._packs.read(place, start, length)
+        return await asyncio.to_thread(self._packs.read_aside, place, start, length)
 
     async def usage(self, account: Account) -> tuple[int, int]:
         """Bytes and messages stored in the account."""

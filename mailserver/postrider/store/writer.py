@@ -12,14 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import apsw
 
 from postrider.model.ports import Clock
 from postrider.store import directory
 from postrider.store import transactions as t
-from postrider.store.packs import PACK_SIZE, Location, Packs, SyncFailed
+from postrider.store.packs import PACK_SIZE, Location, Packs, Recovered, SyncFailed, short_packs
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.transaction import Running
@@ -90,24 +90,38 @@ class Committer:
         self._path = path
         directory.make(path)
         kind = directory.check_filesystem(path, allow_tmpfs=options.allow_tmpfs)
-        self._lock = directory.lock(path, options.wait, options.sleep)
-        self._db = database.open_writer(directory.database_path(path))
         self._wal = Path(f"{directory.database_path(path)}-wal")
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
-        now = int(options.clock.now())
-        known = {int(row[0]): int(row[1]) for row in self._db.execute("SELECT id, used FROM pack")}
-        recovered = self._packs.open(known, now)
         self._space_until = 0.0
         self._has_space = True
-        with self._db:
-            queue.free_claims(Running(self._db, now))
-        latency = directory.sync_latency(path) if options.measure_sync else 0.0
+        #: Rows of removed folders are still to be cleared away.
+        self._doomed = True
+        self._lock = directory.lock(path, options.wait, options.sleep)
+        try:
+            self._db = database.open_writer(directory.database_path(path))
+            recovered = self._recover()
+            latency = directory.sync_latency(path) if options.measure_sync else 0.0
+        except BaseException:
+            os.close(self._lock)
+            raise
         self._emit(
             "store.open", path=str(path), filesystem=kind, sync_ms=round(latency * 1000, 3), pack=recovered.pack,
             orphans=recovered.orphans, cut=recovered.cut,
         )  # fmt: skip
         if latency > 0.02:
             self._emit("store.slow_sync", sync_ms=round(latency * 1000, 3))
+
+    def _recover(self) -> Recovered:
+        """Find the end of the packs, and free what the last writer's fronts had claimed."""
+        rows: Any = self._db.execute("SELECT id, used FROM pack")
+        known: dict[int, int] = dict(rows)
+        short = short_packs(directory.packs_directory(self._path), known)
+        if short:
+            self._emit("store.damaged", packs=short)
+        recovered = self._packs.open(known, self._now())
+        with self._db:
+            queue.free_claims(Running(self._db, self._now()))
+        return recovered
 
     def commit(self, txns: Sequence[t.Txn]) -> Outcome:
         """Run a batch. What it returns is durable; a refused transaction has changed nothing."""
@@ -126,7 +140,7 @@ class Committer:
 
     def between(self) -> bool:
         """Housekeeping between two batches; true when there is more of it to do."""
-        more = self._clear_slice()
+        self._doomed = self._doomed and self._clear_slice()
         try:
             size = self._wal.stat().st_size
         except FileNotFoundError:
@@ -135,7 +149,7 @@ class Committer:
             self._checkpoint()
         if self._options.metrics:
             self._options.metrics.observe("postrider_wal_bytes", size)
-        return more
+        return self._doomed
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
@@ -198,6 +212,7 @@ class Committer:
                         counts.update(run.counts)
                         outcome.accounts |= run.changed
                         outcome.queue |= run.queue_changed
+                        self._doomed |= run.doomed
             ledger.add_counts(self._db, counts)
             self._note_packs(places)
             self._db.execute("COMMIT")

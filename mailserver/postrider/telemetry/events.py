@@ -32,10 +32,12 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "queue.delivered": (logging.INFO, "a recipient's message was accepted by the next server"),
     "queue.deferred": (logging.INFO, "a recipient's message will be tried again; reply says why"),
     "queue.bounced": (logging.INFO, "a recipient's message was given up and its sender told"),
+    "queue.lost": (logging.INFO, "a claim was lost to another process; nothing was settled for it here"),
     "store.open": (logging.INFO, "the store is open; sync latency was measured"),
     "store.slow_sync": (logging.WARNING, "syncs of this disk are slow; every accepted message waits for one"),
     "store.no_space": (logging.ERROR, "free space is below the floor: new mail is answered 452 until there is more"),
     "store.write_failed": (logging.ERROR, "a write failed; its batch was refused with 451"),
+    "store.damaged": (logging.ERROR, "packs are missing or too short: bodies in them cannot be read"),
     "store.fatal": (logging.CRITICAL, "a sync failed: the process group ends, nothing unsynced was acknowledged"),
 }
 

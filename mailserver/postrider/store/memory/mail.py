@@ -258,11 +258,12 @@ def _chosen(account: Mailstore, delivery: t.Deliver) -> Folder:
 
 def _store(state: State, account: Mailstore, folder: Folder, new: Arriving) -> Message:
     folder.modseq = account.bump()
-    email_id, account.next_id = account.next_id, account.next_id + 1
+    state.last_email_id += 1
+    email_id = state.last_email_id
     keys = tuple(dict.fromkeys(new.thread_keys[: t.MAX_THREAD_KEYS]))
-    thread_id = next((account.threads[key] for key in keys if key in account.threads), email_id)
+    thread_id = next((account.threads[key][0] for key in keys if key in account.threads), email_id)
     for key in keys:
-        account.threads.setdefault(key, thread_id)
+        account.threads.setdefault(key, (thread_id, email_id))
     message = Message(
         folder.uidnext, folder.modseq, new.flags, new.keywords, email_id, thread_id, new.received, state.now,
         new.prefix, new.held, new.cached,

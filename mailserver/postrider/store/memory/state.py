@@ -85,12 +85,12 @@ class Mailstore:
     """One account."""
 
     name: Account
-    next_id: int
     modseq: int = 1
     next_folder: int = 1
     folders: dict[int, Folder] = field(default_factory=dict)
     subscriptions: set[str] = field(default_factory=set)
-    threads: dict[bytes, int] = field(default_factory=dict)
+    #: Key -> the thread it belongs to and the email that brought it.
+    threads: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
     def folder(self, mailbox_id: int) -> Folder:
         """Raises StoreError(NO_MAILBOX)."""
@@ -113,9 +113,9 @@ class Mailstore:
         return self.modseq
 
     def forget_threads(self) -> None:
-        """Threads without messages are forgotten."""
-        alive = {message.thread_id for folder in self.folders.values() for message in folder.messages.values()}
-        self.threads = {key: thread for key, thread in self.threads.items() if thread in alive}
+        """Keys go with the email that brought them."""
+        alive = {message.email_id for folder in self.folders.values() for message in folder.messages.values()}
+        self.threads = {key: owner for key, owner in self.threads.items() if owner[1] in alive}
 
 
 class Waiting(NamedTuple):
@@ -140,6 +140,7 @@ class State:
     lease: int = 0
     last_queue_id: int = 0
     last_blob_id: int = 0
+    last_email_id: int = 0
     #: What the present transaction changed, for the feed.
     changed: set[Account] = field(default_factory=set)
     queue_changed: bool = False
@@ -147,7 +148,7 @@ class State:
     def account(self, name: Account) -> Mailstore:
         """The account, made with its default folders where it is new."""
         if name not in self.accounts:
-            made = Mailstore(name, self.next_uidvalidity() << 24)
+            made = Mailstore(name)
             self.accounts[name] = made
             for folder, special_use in names.DEFAULT_FOLDERS:
                 self.add_folder(made, folder, special_use)

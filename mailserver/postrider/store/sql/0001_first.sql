@@ -20,10 +20,10 @@ CREATE TABLE blob (
     pack INT NOT NULL, start INT NOT NULL, stored INT NOT NULL, refs INT NOT NULL
 ) STRICT;
 
--- One modseq per account orders everything that happens in it. next_id gives email and thread ids.
+-- One modseq per account orders everything that happens in it.
 CREATE TABLE account (
     id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, modseq INT NOT NULL DEFAULT 1,
-    next_id INT NOT NULL, next_mailbox INT NOT NULL DEFAULT 1,
+    next_mailbox INT NOT NULL DEFAULT 1,
     bytes INT NOT NULL DEFAULT 0, messages INT NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -40,17 +40,17 @@ CREATE UNIQUE INDEX mailbox_name ON mailbox (account_id, name);
 CREATE TABLE subscription (account_id INT NOT NULL, name TEXT NOT NULL, PRIMARY KEY (account_id, name))
     STRICT, WITHOUT ROWID;
 
--- What never changes about a message, once per account however many folders hold it (RFC 8474 EMAILID).
+-- What never changes about a message, once per account however many folders hold it (RFC 8474 EMAILID). Ids are not
+-- the account's own, so that new rows of all accounts lie on the same pages; thread_id null is the id itself.
+-- thread_keys: those that this message brought (MessagePack); they go with it.
 CREATE TABLE email (
-    account_id INT NOT NULL, id INT NOT NULL, thread_id INT NOT NULL, blob_id INT NOT NULL, refs INT NOT NULL,
-    size INT NOT NULL, received INT NOT NULL, prefix BLOB NOT NULL, cached BLOB NOT NULL,
-    PRIMARY KEY (account_id, id)
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account_id INT NOT NULL, thread_id INT, blob_id INT NOT NULL,
+    refs INT NOT NULL, size INT NOT NULL, received INT NOT NULL, prefix BLOB NOT NULL, cached BLOB NOT NULL,
+    thread_keys BLOB
 ) STRICT;
-CREATE INDEX email_thread ON email (account_id, thread_id);
 CREATE TABLE thread_key (
     account_id INT NOT NULL, key BLOB NOT NULL, thread_id INT NOT NULL, PRIMARY KEY (account_id, key)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX thread_key_thread ON thread_key (account_id, thread_id);
 
 -- A message in a folder: the small part, which flags change.
 CREATE TABLE message (

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from postrider.store import transactions as t
 from postrider.store.names import INBOX_ID, canonical
 from postrider.store.packs import Location
@@ -123,8 +125,8 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
     """Put one message into one folder: UID and modseq come with the row. None when it is over quota."""
     for _ in range(2):
         row = run.one(
-            "UPDATE account SET modseq = modseq + 1, next_id = next_id + 1, messages = messages + 1,"
-            " bytes = bytes + ?1 WHERE name = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) RETURNING id, modseq, next_id - 1",
+            "UPDATE account SET modseq = modseq + 1, messages = messages + 1, bytes = bytes + ?1"
+            " WHERE name = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) RETURNING id, modseq",
             new.size, account, new.quota_bytes,
         )  # fmt: skip
         if row:
@@ -134,18 +136,24 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
         folders.ensure_account(run, account)
     else:
         return None
-    account_id, modseq, email_id = row
-    unseen, deleted = not new.flags & Flag.SEEN, bool(new.flags & Flag.DELETED)
+    account_id, modseq = row
     (uid,) = run.one(
         "UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?, messages = messages + 1, unseen = unseen + ?,"
         " deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ? RETURNING uidnext - 1",
-        modseq, unseen, deleted, new.size, account_id, mailbox_id,
+        modseq, not new.flags & Flag.SEEN, bool(new.flags & Flag.DELETED), new.size, account_id, mailbox_id,
     )  # fmt: skip
-    thread_id = _thread(run, account_id, new.thread_keys, email_id) if new.thread_keys else email_id
+    thread_id, brought = _thread(run, account_id, new.thread_keys)
     run.db.execute(
-        "INSERT INTO email VALUES (?, ?, ?, ?, 1, ?, ?, ?, ?)",
-        (account_id, email_id, thread_id, new.blob_id, new.size, new.received, new.prefix, new.cached),
-    )
+        "INSERT INTO email (account_id, thread_id, blob_id, refs, size, received, prefix, cached, thread_keys)"
+        " VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?)",
+        (
+            account_id, thread_id, new.blob_id, new.size, new.received, new.prefix, new.cached,
+            msgspec.msgpack.encode(brought) if brought else None,
+        ),
+    )  # fmt: skip
+    email_id = run.db.last_insert_rowid()
+    for key in brought:
+        run.db.execute("INSERT INTO thread_key VALUES (?, ?, ?)", (account_id, key, thread_id or email_id))
     run.db.execute(
         "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (account_id, mailbox_id, uid, email_id, modseq, new.flags, joined(new.keywords), new.size, run.now),
@@ -163,21 +171,17 @@ def joined(keywords: Sequence[str]) -> str:
     return " ".join(sorted(set(keywords)))
 
 
-def _thread(run: Running, account_id: int, keys: Sequence[bytes], email_id: int) -> int:
-    """The thread that one of the keys belongs to, else a new one; all keys belong to it from now on."""
+def _thread(run: Running, account_id: int, keys: Sequence[bytes]) -> tuple[int | None, list[bytes]]:
+    """The thread that one of the keys belongs to, None for a new one, and the keys that nobody brought before."""
     thread_id = None
-    unknown: list[bytes] = []
+    brought: list[bytes] = []
     for key in dict.fromkeys(keys[: t.MAX_THREAD_KEYS]):
         row = run.one("SELECT thread_id FROM thread_key WHERE account_id = ? AND key = ?", account_id, key)
         if row is None:
-            unknown.append(key)
+            brought.append(key)
         elif thread_id is None:
-            thread_id = int(row[0])
-    if thread_id is None:
-        thread_id = email_id
-    for key in unknown:
-        run.db.execute("INSERT INTO thread_key VALUES (?, ?, ?)", (account_id, key, thread_id))
-    return thread_id
+            thread_id = row[0]
+    return thread_id, brought
 
 
 def _count(run: Running, txn: t.Intake, stored: int, settled: int) -> None:

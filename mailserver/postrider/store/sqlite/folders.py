@@ -17,8 +17,7 @@ def ensure_account(run: Running, account: Account) -> int:
     row = run.one("SELECT id FROM account WHERE name = ?", account)
     if row:
         return int(row[0])
-    # Ids begin where no earlier account of that name can have been, even when one was released and comes back.
-    run.db.execute("INSERT INTO account (name, next_id) VALUES (?, ?)", (account, next_uidvalidity(run) << 24))
+    run.db.execute("INSERT INTO account (name) VALUES (?)", (account,))
     account_id = run.db.last_insert_rowid()
     for name, special_use in names.DEFAULT_FOLDERS:
         _insert(run, account_id, name, special_use)
@@ -71,6 +70,7 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
         (*row, account_id),
     )
     run.db.execute("INSERT INTO doomed VALUES (?, ?)", (account_id, txn.mailbox_id))
+    run.doomed = True
     run.changed.add(txn.account)
     return t.Done()
 

@@ -50,9 +50,7 @@ def copy(run: Running, txn: t.Copy) -> t.Uids:
         _take_away(run, account_id, txn.mailbox_id, modseq, source)
         _recount(run, account_id, txn.mailbox_id, modseq, [-n for n in _weights(row[2:] for row in rows)])
     else:
-        run.db.executemany(
-            "UPDATE email SET refs = refs + 1 WHERE account_id = ? AND id = ?", [(account_id, row[1]) for row in rows]
-        )
+        run.db.executemany("UPDATE email SET refs = refs + 1 WHERE id = ?", [(row[1],) for row in rows])
     run.changed.add(txn.account)
     return t.Uids(target[0], tuple(range(first, first + len(rows))), source, modseq)
 

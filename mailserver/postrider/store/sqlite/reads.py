@@ -78,8 +78,7 @@ def flags(db: apsw.Connection, owner: int, mailbox_id: int, above: int, limit: i
 def messages(db: apsw.Connection, owner: int, mailbox_id: int, uids: Sequence[int]) -> list[MessageRow]:
     """Whole rows of these UIDs."""
     rows = db.execute(
-        f"SELECT {MESSAGE_COLUMNS} FROM message JOIN email ON email.account_id = message.account_id"
-        " AND email.id = message.email_id JOIN blob ON blob.id = blob_id"
+        f"SELECT {MESSAGE_COLUMNS} FROM message JOIN email ON email.id = email_id JOIN blob ON blob.id = blob_id"
         " WHERE message.account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
         (owner, mailbox_id, json.dumps(list(uids))),
     )

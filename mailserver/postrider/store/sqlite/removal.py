@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
+
 from postrider.store import transactions as t
 from postrider.store.sqlite.transaction import Running
 
@@ -21,17 +23,14 @@ def release_blob(run: Running, blob_id: int) -> None:
 
 
 def release_email(run: Running, account_id: int, email_id: int) -> None:
-    """One folder less that holds it; in none, it goes with its body, and the thread with its last message."""
-    row = run.one(
-        "UPDATE email SET refs = refs - 1 WHERE account_id = ? AND id = ? RETURNING refs, blob_id, thread_id",
-        account_id, email_id,
-    )  # fmt: skip
+    """One folder less that holds it; in none, it goes with its body and the thread keys it brought."""
+    row = run.one("UPDATE email SET refs = refs - 1 WHERE id = ? RETURNING refs, blob_id, thread_keys", email_id)
     if not row or row[0] > 0:
         return
-    run.db.execute("DELETE FROM email WHERE account_id = ? AND id = ?", (account_id, email_id))
+    run.db.execute("DELETE FROM email WHERE id = ?", (email_id,))
     release_blob(run, row[1])
-    if not run.one("SELECT 1 FROM email WHERE account_id = ? AND thread_id = ?", account_id, row[2]):
-        run.db.execute("DELETE FROM thread_key WHERE account_id = ? AND thread_id = ?", (account_id, row[2]))
+    for key in msgspec.msgpack.decode(row[2]) if row[2] else ():
+        run.db.execute("DELETE FROM thread_key WHERE account_id = ? AND key = ?", (account_id, key))
 
 
 def ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
@@ -60,6 +59,7 @@ def release_account(run: Running, txn: t.Release) -> t.Done:
         run.db.execute("INSERT INTO doomed SELECT account_id, id FROM mailbox WHERE account_id = ?", row)
         for table in ("mailbox", "subscription"):
             run.db.execute(f"DELETE FROM {table} WHERE account_id = ?", row)
+        run.doomed = True
         run.changed.add(txn.account)
     return t.Done()
 

@@ -15,8 +15,8 @@ MAILBOX_COLUMNS = (
     " subscription.name IS NOT NULL, object_id, recent"
 )
 MESSAGE_COLUMNS = (
-    "uid, modseq, flags, keywords, message.size, received, saved, email.id, thread_id, prefix, blob_id, blob.size,"
-    " cached"
+    "uid, modseq, flags, keywords, message.size, received, saved, email.id, coalesce(thread_id, email.id), prefix,"
+    " blob_id, blob.size, cached"
 )
 
 

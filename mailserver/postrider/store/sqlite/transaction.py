@@ -26,6 +26,8 @@ class Running:
     counts: Counter[str] = field(default_factory=Counter)
     changed: set[Account] = field(default_factory=set)
     queue_changed: bool = False
+    #: Rows were left to be cleared away later.
+    doomed: bool = False
 
     def one(self, sql: str, *values: Any) -> Any:
         """The first row, or None."""
