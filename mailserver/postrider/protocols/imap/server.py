@@ -279,8 +279,8 @@ class Server(Conversation):
                 return _OWN[name](self, cursor)
             event = row.parse(cursor)
             cursor.end()
-        except BadCharset as fault:
-            self.tagged(Status.NO, str(fault), b"BADCHARSET (US-ASCII UTF-8)")
+        except BadCharset:
+            self.tagged(Status.NO, "This charset is not supported", b"BADCHARSET (US-ASCII UTF-8)")
             return None
         except SyntaxFault as fault:
             self.fault(str(fault))

@@ -65,9 +65,7 @@ class ImapSite:
             clock=StillClock(),
             spool=spool,
         )
-        self.clear = Listener(
-            Bind("127.0.0.1", 0, lambda: tls), ImapService("imap", deps, secure=False), surroundings
-        )
+        self.clear = Listener(Bind("127.0.0.1", 0, lambda: tls), ImapService("imap", deps, secure=False), surroundings)
         self.tls = Listener(
             Bind("127.0.0.1", 0, lambda: tls, implicit_tls=True), ImapService("imaps", deps, secure=True), surroundings
         )

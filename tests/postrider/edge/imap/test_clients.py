@@ -62,6 +62,6 @@ async def test_folders(with_client):
         client.delete_folder("Exam/Ж & co")
         assert not client.folder_exists("Exam/Ж & co")
         assert client.namespace().personal == (("", "/"),)
-        assert b"Postrider" in client.id_({"name": "test"})
+        assert b"Postrider" in client.id_({"name": "test"})[0]
 
     await with_client(work)
