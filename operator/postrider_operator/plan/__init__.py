@@ -33,7 +33,7 @@ def plan(world: World) -> Desired:
     remembered = claims.memory(world.previous)
     settled = claims.settle(rows.claimants(own), remembered, world.now)
     keys = dkim.plan_keys(world, own, settled, findings)
-    generates, applies = secrets.generate(world, own, findings)
+    generates, applies = secrets.generate(world, own, settled, findings)
     issued = certificates.plan_certificates(world, findings)
     parts = snapshot.Parts(remembered, settled, keys, issued.rows, secrets.relay(world, findings))
     published = snapshot.build(world, own, parts, findings)

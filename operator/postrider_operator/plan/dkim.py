@@ -50,9 +50,7 @@ def plan_keys(world: World, mine: Mine, settled: Settled, findings: Findings) ->
     for name, domain in mine.domains:
         if settled.winner[name] != ("MailDomain", domain.metadata.name, name):
             continue
-        keys = _in_use(world, domain, declared.get(name, []), result)
-        for key in keys:
-            _key(world, (name, domain, key), findings, result)
+        _domain(world, (name, domain, declared.get(name, [])), findings, result)
     return result
 
 
@@ -64,22 +62,29 @@ def wanted(world: World) -> set[str]:
     return found
 
 
-def _in_use(world: World, domain: MailDomain, declared: list[DkimKey], result: Keys) -> list[DkimKey]:
-    """The domain's keys: the declared ones, or else generated ones, as objects that may not exist yet."""
-    own = [key for key in declared if not is_generated(key)]
-    made = [key for key in declared if is_generated(key)]
-    if own:
+def _domain(world: World, of: tuple[str, MailDomain, list[DkimKey]], findings: Findings, result: Keys) -> None:
+    name, domain, declared = of
+    made = {key.metadata.name: key for key in declared if is_generated(key)}
+    before = len(result.rows)
+    for key in declared:
+        if key.metadata.name not in made:
+            _key(world, (name, domain, key), findings, result)
+    if len(result.rows) > before:
         # Whoever declares keys declares all of them; the Secrets of ours stay.
-        result.deletes += [Delete(ref(key), key.metadata.uid) for key in made]
-        return own
-    if made:
-        return made
-    keys = [_generated(world, domain, *row) for row in names.GENERATED_SELECTORS]
-    for key in keys:
-        spec = key.spec.model_dump(by_alias=True, exclude_defaults=True) | {"algorithm": key.spec.algorithm}
-        body = children.generated(ref(key), world.name, "dkim", domain, spec=spec)
-        result.generates.append(Generate(ref(key), body))
-    return keys
+        result.deletes += [Delete(ref(key), key.metadata.uid) for key in made.values()]
+        return
+    if domain.metadata.name in result.unsigned:
+        return  # a declared key is on its way
+    for row in names.GENERATED_SELECTORS:
+        key = _generated(world, domain, *row)
+        if key.metadata.name not in made:
+            spec = key.spec.model_dump(by_alias=True, exclude_defaults=True) | {"algorithm": key.spec.algorithm}
+            result.generates.append(
+                Generate(ref(key), children.generated(ref(key), world.name, "dkim", domain, spec=spec))
+            )
+            made[key.metadata.name] = key
+    for key in made.values():
+        _key(world, (name, domain, key), findings, result)
 
 
 def _generated(world: World, domain: MailDomain, selector: str, algorithm: dkim.Algorithm) -> DkimKey:

@@ -29,7 +29,10 @@ class Finding:
     def __str__(self) -> str:
         """The message as people read it."""
         said = self.message.rstrip(".") + "."
-        return f"{said[:1].upper()}{said[1:]}{' ' + self.action if self.action else ''}"
+        first = said.split(" ", 1)[0]
+        if not set(first) & set("@./-_*"):  # a name stays as it is
+            said = said[:1].upper() + said[1:]
+        return f"{said} {self.action}".strip()
 
 
 def busy(message: str) -> Finding:

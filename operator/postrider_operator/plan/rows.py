@@ -170,7 +170,8 @@ def claim_keys(snapshot: Snapshot) -> tuple[Key, ...]:
 def conflict(what: str, winner: Key) -> Finding:
     """The finding for who came too late."""
     holder = f"{winner[0].lower()}/{winner[1]}"
-    return Finding("Conflict", f"{what} was claimed first by {holder}", f"Use another address, or delete {holder}.")
+    other = "address" if "@" in what else "domain"
+    return Finding("Conflict", f"{what} was claimed first by {holder}", f"Use another {other}, or delete {holder}.")
 
 
 def stamped(snapshot: Snapshot, previous: Snapshot | None) -> Snapshot:

@@ -10,6 +10,7 @@ from postrider.contract.model import Mailbox as Row
 from postrider.contract.model import NamedSecret
 from postrider_operator.kinds import Mailbox
 from postrider_operator.plan import children, names
+from postrider_operator.plan.claims import Settled
 from postrider_operator.plan.desired import Apply, Generate, PasswordMaterial
 from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine, ref
@@ -67,7 +68,7 @@ def login(world: World, mailbox: Mailbox, last: Row | None) -> Login | Finding:
     return Login(password.source, verifiers)
 
 
-def generate(world: World, mine: Mine, findings: Findings) -> tuple[list[Generate], list[Apply]]:
+def generate(world: World, mine: Mine, settled: Settled, findings: Findings) -> tuple[list[Generate], list[Apply]]:
     """Secrets of generated passwords that are missing, and those whose owner changes."""
     generates: list[Generate] = []
     applies: list[Apply] = []
@@ -75,7 +76,7 @@ def generate(world: World, mine: Mine, findings: Findings) -> tuple[list[Generat
     present = {c.ref: c for c in world.children if c.ref.kind == "Secret"}
     host = world.server.spec.hostname if world.server else ""
     for address, mailbox in mine.mailboxes:
-        if mailbox.spec.password_secret_ref:
+        if mailbox.spec.password_secret_ref or settled.winner[address] != ("Mailbox", mailbox.metadata.name, address):
             continue
         at = Ref("Secret", world.namespace, secret_name(mailbox))
         owner = mailbox if mailbox.spec.deletion_policy == "Delete" else None

@@ -103,10 +103,11 @@ def _domain(
 ) -> None:
     name, domain, changed = of
     findings, result = to
-    row = Row(changed, f"Mail for {name} is taken, and mail from it is signed.")
     records = dns.wanted(snapshot, name) if changed else dns.Wanted(())
     result.questions += records.questions()
     selectors = next((d.selectors for d in snapshot.domains if d.name == name), ()) if snapshot and changed else ()
+    signed = "mail from it is signed" if selectors else "mail from it is not signed: none of its keys can be used"
+    row = Row(changed, f"Mail for {name} is taken, and {signed}.")
     found = {**verdicts(world, domain, row, findings), **dns.verdicts(world, name, records)}
     fields = {"domain": name, "selectors": list(selectors), "dnsRecords": records.as_status()}
     result.put(world, domain, found, row, **fields)
