@@ -128,6 +128,8 @@ class Server:
 
     def tls_started(self) -> None:
         """The handshake is done: the client starts over, nothing it said before counts (RFC 3207 §4.2)."""
+        self._buffer.discard()
+        self._read = Server._read_command
         self._secured = True
         self._state = State.CONNECTED
         self.peer = replace(self.peer, helo="")
@@ -350,9 +352,13 @@ class Server:
         if self._secured or not self._config.tls_offered:
             raise Refused(say.TLS_ALREADY if self._secured else say.NOT_AVAILABLE)
         # RFC 3207 §6: what came in clear behind the command must not be taken for what comes encrypted.
-        self._buffer.discard()
+        self._read = Server._await_tls
         self._say(say.READY_FOR_TLS)
         return _START_TLS
+
+    def _await_tls(self) -> object:
+        self._buffer.discard()
+        return NEED_DATA
 
     def _auth(self, argument: bytes) -> object:
         if not self._config.submission:
