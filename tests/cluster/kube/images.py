@@ -62,7 +62,7 @@ def _product(store: Store, product: str, base: str, checkout: Path) -> None:
     downloads.mkdir(parents=True, exist_ok=True)
     settings = cache() / "pip.conf"
     settings.write_text(_pip_settings())
-    store.run(
+    arguments = (
         "build",
         "--quiet",
         "--isolation=chroot",
@@ -73,9 +73,10 @@ def _product(store: Store, product: str, base: str, checkout: Path) -> None:
         f"--volume={downloads}:/root/.cache/pip:rw",
         f"--build-arg=BASE={base}",
         f"--file={checkout}/Dockerfile.{product}",
-        f"--tag={reference(product)}",
-        str(checkout),
     )
+    # the first stage gets a name too: else its layers are pruned, and the next build installs everything again
+    store.run(*arguments, "--target=build", f"--tag=localhost/postrider-{product}-build:test", str(checkout))
+    store.run(*arguments, f"--tag={reference(product)}", str(checkout))
 
 
 def _pip_settings() -> str:
