@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from postrider.model.address import Address, AddressError, parse_address
 from postrider.model.envelope import Notify, Recipient
@@ -69,7 +70,7 @@ def parse_mail(argument: bytes) -> Mail:
 
 
 @functools.lru_cache(maxsize=1024)
-def parse_rcpt(argument: bytes, hostname: str, smtputf8: bool) -> Recipient:  # noqa: FBT001
+def parse_rcpt(argument: bytes, hostname: str, smtputf8: bool) -> Recipient:
     """What follows RCPT; `hostname` completes <postmaster>, which every server takes (RFC 5321 §4.5.1)."""
     match = _RCPT.fullmatch(_text(argument))
     if match is None or not match[1]:
@@ -113,8 +114,8 @@ def _text(argument: bytes) -> str:
 _Convert = Callable[[str | None], object]
 
 
-def _parameters(text: str | None, table: Mapping[str, tuple[str, _Convert]]) -> dict[str, object]:
-    values: dict[str, object] = {}
+def _parameters(text: str | None, table: Mapping[str, tuple[str, _Convert]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
     for word in text.split() if text else ():
         match = _PARAMETER.fullmatch(word)
         if match is None:

@@ -18,13 +18,12 @@ TOO_BIG = Reply(552, "5.3.4", "Message is too big")
 class Incoming:
     """Takes the message's bytes as they come off the wire."""
 
-    __slots__ = ("_binary", "_max_size", "_passed", "_purity", "size", "void")
+    __slots__ = ("_binary", "_max_size", "_purity", "size", "void")
 
     def __init__(self, max_size: int, *, binary: bool) -> None:
         self._max_size = max_size
         self._purity = Purity(MAX_LINE)
         self._binary = binary
-        self._passed = False
         #: Octets so far.
         self.size = 0
         #: What will be said at the end when the message cannot be accepted.
@@ -35,6 +34,10 @@ class Incoming:
         """More is coming than is worth taking off the wire only to refuse it."""
         return self.size > 2 * self._max_size + _PATIENCE
 
+    def fits(self, size: int) -> bool:
+        """Would so many more octets be within the limit?"""
+        return self.size + size <= self._max_size
+
     def take(self, data: bytes) -> Body | Discarded | None:
         """The next bytes; None when they go nowhere."""
         self.size += len(data)
@@ -44,7 +47,6 @@ class Incoming:
             return self.refuse(TOO_BIG)
         if not self._binary and not self._purity.check(data):
             return self.refuse(self._impure())
-        self._passed = True
         return Body(data)
 
     def finish(self) -> Discarded | None:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
-from postrider.model.envelope import Envelope, Peer, Recipient
+from postrider.model.envelope import Peer
 from postrider.model.reply import Refused, Reply
 from postrider.protocols.buffer import BareLineFeed, Buffer, LineTooLong
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 from postrider.protocols.sasl import MAX_LINE as MAX_AUTH_LINE
-from postrider.protocols.sasl import MECHANISMS, Challenge, Exchange, SaslError
+from postrider.protocols.sasl import Challenge, Exchange, SaslError
 from postrider.protocols.smtp import events as e
 from postrider.protocols.smtp import wording as say
-from postrider.protocols.smtp.body import DotBody
 from postrider.protocols.smtp.commands import COMMANDS, FOREIGN, Command, State
 from postrider.protocols.smtp.grammar import Mail, parse_bdat, parse_helo, parse_mail, parse_rcpt
-from postrider.protocols.smtp.incoming import TOO_BIG, Incoming
+from postrider.protocols.smtp.incoming import TOO_BIG
+from postrider.protocols.smtp.offer import ServerConfig, greeting, help_on
+from postrider.protocols.smtp.transaction import Ended, Transaction
 
 #: Octets of a command line (RFC 5321 §4.5.3.1.4 asks for 512; ORCPT and ENVID need more).
 MAX_COMMAND = 2048
@@ -30,33 +30,6 @@ _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _IDLE = (State.CONNECTED, State.GREETED)
 _CLOSED: Final = Closed()
 _START_TLS: Final = StartTls()
-
-
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
-    """What one listener offers and where its limits are."""
-
-    #: Our name in the greeting and in EHLO.
-    hostname: str
-    #: Octets of a message (RFC 1870).
-    max_size: int = 50 * 1024 * 1024
-    #: RFC 6409: nobody sends without having logged in, and logging in needs TLS.
-    submission: bool = False
-    #: STARTTLS is offered until it was used.
-    tls_offered: bool = False
-    #: The connection is encrypted from its first byte.
-    secured: bool = False
-    #: SASL mechanisms of submission, in the order they are listed.
-    auth_mechanisms: tuple[str, ...] = tuple(MECHANISMS)
-    max_recipients: int = 1000
-    #: Wrong commands after which the connection is closed.
-    max_faults: int = 20
-    #: Commands without a message (RSET, NOOP, refused recipients ...) after which it is closed; a message resets both.
-    max_trifles: int = 200
-    #: Failed logins after which it is closed.
-    max_failed_logins: int = 3
-    #: Seconds of silence (RFC 5321 §4.5.3.2.7).
-    timeout: float = 300.0
 
 
 class Server:
@@ -70,7 +43,7 @@ class Server:
         self._buffer = Buffer()
         self._output: list[bytes] = []
         self._read: Callable[[Server], object] = Server._read_command
-        self._state = State.CONNECTED
+        self._greeted = False
         self._extended = False
         self._secured = config.secured
         self._asked: object = e.Connected()
@@ -79,13 +52,8 @@ class Server:
         self._over = False
         self._draining = False
         self._faults = self._trifles = self._failed_logins = 0
-        self._mail: Mail | None = None
-        self._recipients: list[Recipient] = []
-        self._refused = False  # some RCPT of this transaction was
-        self._incoming: Incoming | None = None
-        self._dots = DotBody()
-        self._chunk = 0  # octets of the BDAT chunk still to come
-        self._last = False
+        self._mail: Mail | None = None  # waits for its answer
+        self._transaction: Transaction | None = None
         self._exchange: Exchange | None = None
         self._skipped = 0
 
@@ -131,7 +99,7 @@ class Server:
         self._buffer.discard()
         self._read = Server._read_command
         self._secured = True
-        self._state = State.CONNECTED
+        self._greeted = False
         self.peer = replace(self.peer, helo="")
 
     def drain(self) -> None:
@@ -164,11 +132,11 @@ class Server:
             self._trifle(reply)
             return
         self._extended = event.extended
-        self._state = State.GREETED
+        self._greeted = True
         self.peer = replace(self.peer, helo=event.name, protocol=self._protocol())
         if event.extended:
             offers_auth = self._config.submission and self._secured and not self.peer.login
-            self._output.append(_greeting(self._config, offers_tls=self._offers_tls, offers_auth=offers_auth))
+            self._output.append(greeting(self._config, offers_tls=self._offers_tls, offers_auth=offers_auth))
         else:
             self._say(Reply(250, "", self._config.hostname))
 
@@ -186,25 +154,25 @@ class Server:
 
     def _on_mail(self, _: object, reply: Reply) -> None:
         if reply.ok:
-            self._state = State.MAIL
+            self._transaction = Transaction(self._mail, self._config.max_size)
             self._say(reply)
         else:
-            self._mail = None
             self._trifle(reply)
+        self._mail = None
 
     def _on_rcpt(self, event: e.RcptTo, reply: Reply) -> None:
+        transaction = self._under_way()
         if reply.ok:
-            self._recipients.append(event.recipient)
-            self._state = State.RCPT
+            transaction.recipients.append(event.recipient)
             self._say(reply)
         else:
-            self._refused = True
+            transaction.refused = True
             self._trifle(reply)
 
     def _on_message(self, _: object, reply: Reply) -> None:
         if reply.ok:
             self._faults = self._trifles = 0
-        self._forget_transaction()
+        self._transaction = None
         self._say(reply)
 
     # -- reading -------------------------------------------------------------------------------------------------
@@ -283,58 +251,23 @@ class Server:
         exchange, self._exchange = self._exchange, None
         return self._go_on(exchange, line, begin=False) if exchange is not None else None
 
-    def _read_data(self) -> object:
-        incoming = self._under_way()
-        if not self._dots.done:
-            data = self._dots.read(self._buffer)
-            if data:
-                return self._pass_on(incoming, data)
-            if not self._dots.done:
-                return NEED_DATA
-        return self._end_message(incoming)
-
-    def _read_chunk(self) -> object:
-        incoming = self._under_way()
-        if self._chunk:
-            data = self._buffer.take(self._chunk)
-            if not data:
-                return NEED_DATA
-            self._chunk -= len(data)
-            return self._pass_on(incoming, data)
-        if self._last:
-            return self._end_message(incoming)
+    def _read_body(self) -> object:
+        transaction = self._under_way()
+        event = transaction.read(self._buffer)
+        if not isinstance(event, Ended):
+            if transaction.incoming.endless:
+                self._close(transaction.void or TOO_BIG)
+            return event
         self._read = Server._read_command
-        if incoming.void is not None:
-            # RFC 3030 §2: after a refused chunk nothing but RSET helps; the transaction is over here and now.
-            self._forget_transaction()
-            self._fault(incoming.void)
-        else:
-            self._say(Reply(250, "2.0.0", f"{incoming.size} octets received"))
-        return None
-
-    def _pass_on(self, incoming: Incoming, data: bytes) -> object:
-        event = incoming.take(data)
-        if incoming.endless:
-            self._close(incoming.void or TOO_BIG)
-        return event
-
-    def _end_message(self, incoming: Incoming) -> object:
-        discarded = incoming.finish()
-        if discarded is not None:
-            return discarded
-        self._read = Server._read_command
-        if incoming.void is not None:
-            self._forget_transaction()
-            self._fault(incoming.void)
+        if transaction.void is not None:
+            # RFC 3030 §2: after a refused chunk nothing but RSET would help; the transaction is over here and now.
+            self._transaction = None
+            self._fault(transaction.void)
             return None
-        mail = self._mail
-        if mail is None:
-            raise RuntimeError("a message without MAIL")
-        peer = replace(self.peer, protocol="UTF8" + self.peer.protocol[1:]) if mail.smtputf8 else self.peer
-        recipients = tuple(self._recipients)
-        return e.EndOfMessage(
-            Envelope(mail.sender, recipients, mail.size, mail.body, mail.smtputf8, mail.ret, mail.envid, peer)
-        )
+        if event is Ended.CHUNK:
+            self._say(Reply(250, "2.0.0", f"{transaction.incoming.size} octets received"))
+            return None
+        return e.EndOfMessage(transaction.envelope(self.peer))
 
     # -- commands ------------------------------------------------------------------------------------------------
 
@@ -396,19 +329,21 @@ class Server:
         return e.MailFrom(mail.sender, mail.size)
 
     def _rcpt_to(self, argument: bytes) -> object:
-        recipient = parse_rcpt(argument, self._config.hostname, self._mail is not None and self._mail.smtputf8)
-        if len(self._recipients) >= self._config.max_recipients:  # RFC 5321 §4.5.3.1.10
-            self._refused = True
+        transaction = self._under_way()
+        smtputf8 = transaction.mail is not None and transaction.mail.smtputf8
+        recipient = parse_rcpt(argument, self._config.hostname, smtputf8)
+        if len(transaction.recipients) >= self._config.max_recipients:  # RFC 5321 §4.5.3.1.10
+            transaction.refused = True
             self._trifle(say.TOO_MANY_RECIPIENTS)
             return None
         return e.RcptTo(recipient)
 
     def _data(self, _: bytes) -> object:
-        if self._mail is not None and self._mail.body == "BINARYMIME":
+        transaction = self._under_way()
+        if transaction.mail is not None and transaction.mail.body == "BINARYMIME":
             raise Refused(say.NEEDS_BDAT)
-        self._incoming = Incoming(self._config.max_size, binary=False)
-        self._dots = DotBody()
-        self._read = Server._read_data
+        transaction.start_data()
+        self._read = Server._read_body
         self._say(say.START_MAIL)
         return None
 
@@ -419,22 +354,16 @@ class Server:
             # Where the next command begins is anybody's guess now.
             self._close(refusal.reply)
             return None
-        mail = self._mail
-        incoming = self._incoming
-        discarded: e.Discarded | None = None
-        if incoming is None:
-            incoming = Incoming(self._config.max_size, binary=mail is not None and mail.body == "BINARYMIME")
+        if chunk.size > 2 * self._config.max_size:
+            self._close(TOO_BIG)
+            return None
         if self._state not in (State.RCPT, State.BDAT):
-            incoming.refuse(self._out_of_order(COMMANDS[b"BDAT"]))
-        elif incoming.size + chunk.size > self._config.max_size:
-            discarded = incoming.refuse(TOO_BIG)
-            if chunk.size > 2 * self._config.max_size:
-                self._close(TOO_BIG)
-        else:
-            self._state = State.BDAT
-        self._incoming, self._chunk, self._last = incoming, chunk.size, chunk.last
-        self._read = Server._read_chunk
-        return discarded
+            # Not now; but its octets must not be taken for commands.
+            reply = self._out_of_order(COMMANDS[b"BDAT"])
+            self._transaction = Transaction(None, self._config.max_size)
+            self._transaction.incoming.refuse(reply)
+        self._read = Server._read_body
+        return self._under_way().start_chunk(chunk)
 
     def _rset(self, _: bytes) -> object:
         event = self._reset_then(None)
@@ -453,7 +382,7 @@ class Server:
         raise Refused(say.NOT_AVAILABLE)
 
     def _help(self, argument: bytes) -> object:
-        self._trifle(_help_on(argument.upper()))
+        self._trifle(help_on(argument.upper()))
         return None
 
     def _quit(self, _: bytes) -> object:
@@ -473,28 +402,27 @@ class Server:
         return "ESMTP" + "S" * self._secured + "A" * bool(self.peer.login)
 
     def _out_of_order(self, command: Command) -> Reply:
-        if command.name in ("DATA", "BDAT") and self._state is State.MAIL and self._refused:
+        if command.name in ("DATA", "BDAT") and self._transaction is not None and self._transaction.refused:
             return say.NO_RECIPIENTS
         if command.name == "MAIL" and self._state is State.CONNECTED:
             return Reply(503, "5.5.1", "Say EHLO first")
         return say.NOT_NOW
 
-    def _under_way(self) -> Incoming:
-        if self._incoming is None:
-            raise RuntimeError("no message under way")
-        return self._incoming
+    @property
+    def _state(self) -> State:
+        if self._transaction is not None:
+            return self._transaction.state
+        return State.GREETED if self._greeted else State.CONNECTED
 
-    def _forget_transaction(self) -> None:
-        if self._state is not State.CONNECTED:
-            self._state = State.GREETED
-        self._mail = self._incoming = None
-        self._recipients = []
-        self._refused = False
+    def _under_way(self) -> Transaction:
+        if self._transaction is None:
+            raise RuntimeError("no transaction under way")
+        return self._transaction
 
     def _reset_then(self, event: object) -> object:
         """End the transaction; chunks that were handed out are void before anything else happens."""
-        begun = self._incoming is not None
-        self._forget_transaction()
+        begun = self._transaction is not None and self._transaction.begun
+        self._transaction = None
         if not begun:
             return event
         self._after = event
@@ -524,27 +452,6 @@ class Server:
             self._say(reply)
             self._over = True
             self._asked = self._after = None
-
-
-@functools.lru_cache(maxsize=64)
-def _greeting(config: ServerConfig, *, offers_tls: bool, offers_auth: bool) -> bytes:
-    """The reply to EHLO: what we can do."""
-    lines = [config.hostname, "PIPELINING", f"SIZE {config.max_size}"]
-    if offers_tls:
-        lines.append("STARTTLS")
-    if offers_auth and config.auth_mechanisms:
-        lines.append("AUTH " + " ".join(config.auth_mechanisms))
-    lines += ["8BITMIME", "ENHANCEDSTATUSCODES", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "HELP"]
-    return say.numbered(250, lines)
-
-
-@functools.lru_cache(maxsize=64)
-def _help_on(name: bytes) -> Reply:
-    command = COMMANDS.get(name)
-    if command is not None:
-        return Reply(214, "2.0.0", f"Syntax: {command.syntax} ({command.rfc.replace('§', 'section ')})")
-    names = " ".join(row.name for row in COMMANDS.values() if row.listed)
-    return Reply(214, "2.0.0", f"Commands: {names}\nHELP name says more")
 
 
 _RUN: Mapping[str, Callable[[Server, bytes], object]] = {
