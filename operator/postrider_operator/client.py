@@ -137,32 +137,36 @@ class Client:
 
     async def get(self, path: str, *, accept: str = JSON, query: Mapping[str, str] | None = None) -> Object:
         """One object. Raises NotFound, ApiError, Unreachable."""
-        found: Object = msgspec.json.decode(await self._send("GET", path, None, accept=accept, query=query))
-        return found
+        return decode(await self._send("GET", path, None, accept=accept, query=query))
 
     async def find(self, path: str) -> Object | None:
         """One object, None when there is none."""
+        found = await self.read(path)
+        return None if found is None else decode(found)
+
+    async def read(self, path: str) -> bytes | None:
+        """One object as it came, None when there is none."""
         try:
-            return await self.get(path)
+            return await self._send("GET", path, None)
         except NotFound:
             return None
 
-    async def create(self, path: str, body: Object) -> Object:
-        """POST to a collection. Raises Conflict when it exists."""
-        return await self._write("POST", path, Write(body))
+    async def create(self, path: str, body: Object) -> bytes:
+        """POST to a collection; the object as it came back. Raises Conflict when it exists."""
+        return await self._send("POST", path, Write(body))
 
-    async def apply(self, path: str, body: Object, *, manager: str) -> Object:
+    async def apply(self, path: str, body: Object, *, manager: str) -> bytes:
         """Server-side apply; fields of other managers that we name become ours."""
         query = {"fieldManager": manager, "force": "true"}
-        return await self._write("PATCH", path, Write(body, APPLY, query))
+        return await self._send("PATCH", path, Write(body, APPLY, query))
 
-    async def merge(self, path: str, body: Object, *, manager: str) -> Object:
+    async def merge(self, path: str, body: Object, *, manager: str) -> bytes:
         """JSON merge patch."""
-        return await self._write("PATCH", path, Write(body, MERGE, {"fieldManager": manager}))
+        return await self._send("PATCH", path, Write(body, MERGE, {"fieldManager": manager}))
 
-    async def replace(self, path: str, body: Object) -> Object:
+    async def replace(self, path: str, body: Object) -> bytes:
         """PUT; Conflict when the body's resourceVersion is not the present one."""
-        return await self._write("PUT", path, Write(body))
+        return await self._send("PUT", path, Write(body))
 
     async def delete(self, path: str, *, uid: str = "", orphan: bool = False) -> None:
         """Ask for deletion (of just that object, when its uid is given); nothing to delete is no error."""
@@ -170,7 +174,7 @@ class Client:
         if uid:
             options["preconditions"] = {"uid": uid}
         with contextlib.suppress(NotFound):
-            await self._write("DELETE", path, Write(options))
+            await self._send("DELETE", path, Write(options))
 
     async def pages(
         self, path: str, *, accept: str = JSON, query: Mapping[str, str] | None = None
@@ -206,10 +210,6 @@ class Client:
                     yield event
         except (aiohttp.ClientError, TimeoutError) as error:
             raise Unreachable(f"watch of {path}: {error or type(error).__name__}") from error
-
-    async def _write(self, verb: str, path: str, write: Write) -> Object:
-        found: Object = msgspec.json.decode(await self._send(verb, path, write))
-        return found
 
     async def _send(
         self, verb: str, path: str, write: Write | None, *, accept: str = JSON, query: Mapping[str, str] | None = None
@@ -255,6 +255,12 @@ class Client:
         except msgspec.MsgspecError:
             status = {"message": text[:300].decode(errors="replace")}
         raise _error(response.status, status, _seconds(response.headers.get("Retry-After", "")))
+
+
+def decode(raw: bytes) -> Object:
+    """A whole object as it came."""
+    found: Object = msgspec.json.decode(raw)
+    return found
 
 
 def _error(code: int, status: Mapping[str, Any], retry_after: float = 0.0) -> ApiError:

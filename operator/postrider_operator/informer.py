@@ -15,6 +15,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from postrider_operator.client import JSON, METADATA_LIST, METADATA_ONE, ApiError, Client, Gone, Unreachable
+from postrider_operator.observed import identity
 
 log = logging.getLogger(__name__)
 
@@ -113,8 +114,12 @@ class Informer(Generic[T]):
         self._source = source
         self._cache = cache
         self._changed = changed
-        self._decode_mark = msgspec.json.Decoder(_Mark).decode
         self.synced = asyncio.Event()
+
+    @property
+    def path(self) -> str:
+        """Path of the collection."""
+        return self._source.path
 
     async def run(self) -> None:
         """List and watch until cancelled; failures are logged and tried again, at most 30 s apart."""
@@ -169,7 +174,7 @@ class Informer(Generic[T]):
 
     def _take(self, kind: str, raw: msgspec.Raw) -> str:
         """Obey one event; the resourceVersion it brings us to."""
-        mark = self._decode_mark(raw).metadata
+        mark = identity(raw)
         if kind == "DELETED":
             self._drop((mark.namespace, mark.name))
         elif kind != "BOOKMARK":
@@ -178,7 +183,7 @@ class Informer(Generic[T]):
 
     def _put(self, raw: msgspec.Raw) -> Key:
         """Keep an object; one that cannot be read is logged and left out, the others go on."""
-        mark = self._decode_mark(raw).metadata
+        mark = identity(raw)
         key = mark.namespace, mark.name
         try:
             item = self._source.decode(raw)
@@ -201,13 +206,3 @@ def _newer(item: Item, kept: Item) -> bool:
     """Whether an item is a later state than the kept one; resourceVersions of one collection are ordered numbers."""
     new, old = item.metadata.resource_version, kept.metadata.resource_version
     return int(new) > int(old) if new.isdigit() and old.isdigit() else new != old
-
-
-class _MarkMeta(msgspec.Struct, rename="camel"):
-    resource_version: str
-    namespace: str = ""
-    name: str = ""
-
-
-class _Mark(msgspec.Struct):
-    metadata: _MarkMeta

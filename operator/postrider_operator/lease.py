@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from postrider_operator.client import ApiError, Client, Conflict, Object, Unreachable
+from postrider_operator.client import ApiError, Client, Conflict, Object, Unreachable, decode
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,8 @@ class Lease:
                 task.result()
 
     async def _acquire(self) -> None:
-        while not await self._try():
-            await asyncio.sleep(self._terms.retry)  # noqa: ASYNC110 - what changes is elsewhere
+        while not await self._try():  # noqa: ASYNC110 - what changes is elsewhere
+            await asyncio.sleep(self._terms.retry)
         self.held = True
         log.info("leading", extra={"identity": self._place.identity})
 
@@ -109,7 +109,7 @@ class Lease:
                 return False
             found["spec"] = self._spec(found["spec"])
             written = await self._client.replace(f"{self._place.collection}/{self._place.name}", found)
-            self._record, self._changed_at = written["spec"], loop.time()
+            self._record, self._changed_at = decode(written)["spec"], loop.time()
         except Conflict:
             return False
         except (ApiError, Unreachable) as error:

@@ -56,6 +56,26 @@ class Meta(msgspec.Struct, rename="camel", omit_defaults=True):
         return self.uid, self.generation, frozenset(self.labels.items()), frozenset(self.annotations.items()), owners
 
 
+class Identity(msgspec.Struct, rename="camel"):
+    """As much of metadata as says which object it is, in which state."""
+
+    resource_version: str
+    namespace: str = ""
+    name: str = ""
+
+
+class _Identified(msgspec.Struct):
+    metadata: Identity
+
+
+_identified = msgspec.json.Decoder(_Identified).decode
+
+
+def identity(raw: Raw) -> Identity:
+    """Which object it is. Raises msgspec.MsgspecError."""
+    return _identified(raw).metadata
+
+
 class MetaOnly(msgspec.Struct):
     """An object of which only metadata is kept."""
 

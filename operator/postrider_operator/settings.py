@@ -44,6 +44,7 @@ class Settings:
     )
     server_image: str = _setting("postrider-server:0.1.0", "image of the mail server's pods")
     server_image_pull_policy: str = _setting("IfNotPresent", "pull policy of the mail server's image")
+    server_image_pull_secrets: tuple[str, ...] = _setting((), "pull Secrets of the mail server's pods", _names)
     operator_namespace: str = _setting("postrider", "namespace of the operator: its Lease, and who may ask pods")
     identity: str = _setting("", "name of this replica in the Lease; empty: the host's name")
     leader_election: bool = _setting(True, "whether replicas elect one that acts", _switch)

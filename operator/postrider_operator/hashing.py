@@ -1,0 +1,63 @@
+"""Verifiers of passwords, made in threads and remembered while their Secret stays as it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from postrider_operator import material
+from postrider_operator.plan.secrets import Password
+
+log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+
+#: Seconds a plan waits for hashes; those that take longer are in the next one.
+PATIENCE = 1.5
+
+
+class Hashing:
+    """Makes verifiers; a few passwords are waited for, thousands come in by and by."""
+
+    def __init__(self, changed: Callable[[Key], None]) -> None:
+        self._changed = changed
+        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "argon2")
+        self._made: dict[str, tuple[str, ...]] = {}
+        self._making: dict[str, asyncio.Task[None]] = {}
+        self._wanted: dict[Key, frozenset[str]] = {}
+
+    def made(self, key: Key) -> Mapping[str, tuple[str, ...]]:
+        """Verifiers that were made for a MailServer and are not in its last snapshot yet: source -> verifiers."""
+        return {s: self._made[s] for s in self._wanted.get(key, ()) if s in self._made}
+
+    async def make(self, key: Key, passwords: Iterable[Password]) -> None:
+        """Have just these made for a MailServer, and wait a little; verifiers nobody wants any more are forgotten."""
+        missing = {password.source: password for password in passwords}
+        self._wanted[key] = frozenset(missing)
+        needed = frozenset[str]().union(*self._wanted.values())
+        self._made = {source: found for source, found in self._made.items() if source in needed}
+        for source, password in missing.items():
+            if source not in self._made and source not in self._making:
+                self._making[source] = asyncio.create_task(self._hash(key, password))
+        tasks = [self._making[source] for source in missing if source in self._making]
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE)
+
+    def close(self) -> None:
+        """Stop."""
+        for task in self._making.values():
+            task.cancel()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _hash(self, key: Key, password: Password) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            self._made[password.source] = await loop.run_in_executor(self._pool, material.verifiers, password)
+            self._changed(key)
+        except ValueError as error:
+            log.error("password not hashed", extra={"source": password.source, "error": str(error)})
+        finally:
+            del self._making[password.source]

@@ -1,0 +1,102 @@
+"""kopf's part: it follows MailServer, MailDomain and DkimKey and keeps the picture of them; it never writes anything.
+
+Mailbox and Alias, of which there are thousands, have our own informers (informer.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import kopf
+import msgspec
+
+from postrider_operator.client import Client
+from postrider_operator.kinds import GROUP, VERSION, DkimKey, MailDomain, MailServer
+from postrider_operator.paths import collection
+from postrider_operator.picture import Picture
+from postrider_operator.world import Ref
+
+log = logging.getLogger(__name__)
+
+KINDS = (MailServer, MailDomain, DkimKey)
+
+
+class NoDiffBase(kopf.DiffBaseStorage):
+    """Nothing of ours is stored in users' objects."""
+
+    def fetch(self, *, body: kopf.Body) -> None:
+        """There is none."""
+
+    def store(self, *, body: kopf.Body, patch: kopf.Patch, essence: Any) -> None:
+        """Keep nothing."""
+
+
+def registry(client: Client, picture: Picture) -> kopf.OperatorRegistry:
+    """The handlers."""
+    handlers = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=handlers)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return kopf.AiohttpSession(server=client.credentials.server, aiohttp_session=client.session(0))
+
+    for kind in KINDS:
+        kopf.on.event(GROUP, VERSION, kind.INFO.plural, registry=handlers, id=f"see-{kind.INFO.plural}")(
+            _follow(kind.INFO.kind, picture)
+        )
+    return handlers
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf without peering, Events, finalizers, annotations or a look at the CRDs."""
+    chosen = kopf.OperatorSettings()
+    chosen.posting.enabled = False
+    chosen.peering.standalone = True
+    chosen.scanning.disabled = True
+    chosen.persistence.diffbase_storage = NoDiffBase()
+    chosen.queueing.exit_timeout = 1.0
+    chosen.process.ultimate_exiting_timeout = None
+    return chosen
+
+
+async def run(client: Client, picture: Picture, namespaces: Sequence[str], ready: asyncio.Event) -> None:
+    """Follow the three kinds until cancelled; `ready` is set when kopf has started."""
+    await kopf.operator(
+        registry=registry(client, picture),
+        settings=settings(),
+        namespaces=list(namespaces),
+        clusterwide=not namespaces,
+        ready_flag=ready,
+    )
+
+
+async def relist(client: Client, picture: Picture, namespaces: Sequence[str]) -> None:
+    """Bring the picture of the three kinds up to date by lists of our own.
+
+    No plan may be made before that: a MailDomain not yet seen would be one that was deleted. It also finds deletions
+    that kopf missed while its watch was broken. Raises ApiError, Unreachable.
+    """
+    for kind in KINDS:
+        name = kind.INFO.kind
+        for namespace in namespaces or ("",):
+            known = {(item.metadata.namespace, item.metadata.name) for item in picture.within(name, namespace)}
+            listed = set()
+            async for page in client.pages(collection(name, namespace)):
+                for raw in page.items or ():
+                    listed.add(picture.put(name, raw))
+            for place, gone in known - listed:
+                picture.drop(Ref(name, place, gone))
+
+
+def _follow(kind: str, picture: Picture) -> Any:
+    async def see(event: kopf.RawEvent, **_: Any) -> None:
+        raw = event["object"]
+        if event["type"] == "DELETED":
+            metadata = raw["metadata"]
+            picture.drop(Ref(kind, metadata.get("namespace", ""), metadata["name"]))
+        else:
+            picture.put(kind, msgspec.json.encode(raw))
+
+    return see
