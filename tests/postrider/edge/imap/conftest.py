@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -19,7 +20,8 @@ from postrider.edge.imap import ImapDeps, ImapService
 from postrider.edge.listener import Bind, Listener, Surroundings
 from postrider.store.open import memory
 from postrider.store.ports import Store
-from postrider.store.values import Account, account_of
+from postrider.store.transactions import Deliver, Intake
+from postrider.store.values import Account, Body, account_of
 
 T = TypeVar("T")
 NOW = 1_700_000_000.0
@@ -78,6 +80,13 @@ class ImapSite:
     def declare(self, *names: str, quota: int = 0) -> None:
         """These mailboxes exist from now on."""
         self.directory = self._directory(*names, quota=quota)
+
+    async def deliver(self, message: bytes, prefix: bytes = b"") -> None:
+        """A message comes in for alice; nothing is cached about it."""
+        body = Body(hashlib.sha256(message).digest(), len(message), message)
+        await self.store.writer.commit(
+            Intake(body, "x@example.net", int(NOW), b"", deliver=(Deliver(self.alice, prefix),))
+        )
 
     @property
     def alice(self) -> Account:

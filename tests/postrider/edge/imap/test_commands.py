@@ -303,14 +303,8 @@ async def test_large_messages_stream_both_ways(connect, tmp_path):
 
 
 async def test_prefix_is_part_of_the_message(connect, site):
-    import hashlib
-
-    from postrider.store.transactions import Deliver, Intake
-    from postrider.store.values import Body
-
     prefix = b"Return-Path: <x@example.net>\r\nReceived: by us\r\n"
-    body = Body(hashlib.sha256(SIMPLE).digest(), len(SIMPLE), SIMPLE)
-    await site.store.writer.commit(Intake(body, "x", 1_700_000_000, b"", deliver=(Deliver(site.alice, prefix),)))
+    await site.deliver(SIMPLE, prefix)
     async with connect() as one:
         await one.ask("SELECT INBOX")
         whole = prefix + SIMPLE

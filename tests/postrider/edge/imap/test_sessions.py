@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 
-from postrider.store.transactions import Deliver, Intake
-from postrider.store.values import Body
+import msgspec
+
+from postrider.accounts.directory import Directory
 
 MESSAGE = b"Subject: one\r\n\r\nbody\r\n"
 
 
 def told(lines: list[bytes]) -> list[bytes]:
     return [line.rstrip() for line in lines[:-1]]
-
-
-async def deliver(site, message: bytes = MESSAGE, prefix: bytes = b"") -> None:
-    body = Body(hashlib.sha256(message).digest(), len(message), message)
-    await site.store.writer.commit(
-        Intake(body, "x@example.net", 1_700_000_000, b"", deliver=(Deliver(site.alice, prefix),))
-    )
 
 
 async def test_expunge_is_told_only_when_numbers_may_change(connect):
@@ -45,7 +38,7 @@ async def test_new_mail_and_flags_reach_other_sessions(connect, site):
     async with connect() as one, connect() as two:
         await one.ask("SELECT INBOX")
         await two.ask("SELECT INBOX")
-        await deliver(site)
+        await site.deliver(MESSAGE)
         assert told(await one.ask("NOOP")) == [b"* 1 EXISTS", b"* 1 RECENT"]
         assert told(await two.ask("UID FETCH 1 FLAGS")) == [b"* 1 EXISTS", b"* 1 RECENT"]
         assert told(await one.ask("STORE 1 +FLAGS.SILENT (\\Seen $Mine)")) == []
@@ -58,7 +51,7 @@ async def test_new_mail_and_flags_reach_other_sessions(connect, site):
 
 async def test_reading_a_body_sets_seen_once(connect, site):
     async with connect() as one:
-        await deliver(site)
+        await site.deliver(MESSAGE)
         await one.ask("EXAMINE INBOX")
         assert b"Seen" not in b"".join(await one.ask("FETCH 1 (FLAGS BODY[])"))
         await one.ask("SELECT INBOX")
@@ -73,7 +66,7 @@ async def test_idle_hears_of_deliveries_flags_and_expunges(connect, site):
         await two.ask("SELECT INBOX")
         await one.say(b"i IDLE\r\n")
         assert await one.line() == b"+ idling\r\n"
-        await deliver(site)
+        await site.deliver(MESSAGE)
         assert await one.line() == b"* 1 EXISTS\r\n"
         assert await one.line() == b"* 1 RECENT\r\n"
         await two.ask("NOOP")
@@ -103,10 +96,6 @@ async def test_a_user_whose_mailbox_is_gone_is_sent_away(connect, site):
 async def test_the_same_address_in_another_namespace_is_another_user(connect, site):
     async with connect() as one:
         box = site.directory.mailbox("alice@example.org")
-        import msgspec
-
-        from postrider.accounts.directory import Directory
-
         moved = msgspec.structs.replace(box, namespace="other")
         site.directory = Directory(msgspec.structs.replace(site.directory.snapshot, mailboxes=(moved,)))
         assert b"BYE" in (await one.ask('LIST "" *'))[0]
