@@ -15,6 +15,7 @@ from postrider.ingest.judge import judge
 from postrider.ingest.message import Arrival, Message, Prefix
 from postrider.ingest.ports import Ports, arrive
 from postrider.ingest.receipt import receipt_for
+from postrider.ingest.redeliver import redeliver
 from postrider.ingest.route import NO_RELAY, route
 from postrider.ingest.sign import signed
 from postrider.ingest.spool import Spool
@@ -23,6 +24,7 @@ from postrider.model.envelope import Envelope, Notify, Recipient, Source
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply
 from postrider.model.verdict import Verdict
 from postrider.store.transactions import IntakeDone, Settlement, StoreError
+from postrider.store.values import QueueRow
 
 
 class Stage(enum.Enum):
@@ -100,6 +102,13 @@ class Ingest:
         spool = self.begin(Source.OWN)
         await spool.write(data)
         return await self._take(spool, arrive(Source.OWN, envelope, self._ports), settle)
+
+    async def redeliver(self, spool: Spool, row: QueueRow) -> Reply:
+        """Deliver a queue row, whose blob was written to `spool`, into our own mailboxes and settle it with that.
+
+        Anything but 2xx changed nothing. Raises StoreError: FENCED when the row is somebody else's by now.
+        """
+        return await redeliver(self._ports, spool, row)
 
     async def _take(self, spool: Spool, arrival: Arrival, settle: Sequence[Settlement] = ()) -> IntakeDone:
         """Walk through the table."""

@@ -1,0 +1,69 @@
+"""Runs the sending engine over one stream: bytes to the peer, bytes from it, time-outs and STARTTLS."""
+
+from __future__ import annotations
+
+import asyncio
+
+from postrider.model.ports import Stream
+from postrider.protocols.engine import NEED_DATA, StartTls
+from postrider.protocols.smtp.client import Client
+
+
+class TlsFailed(Exception):
+    """The handshake did not succeed; the connection is of no further use."""
+
+
+class Conversation:
+    """One connection to a server."""
+
+    def __init__(self, stream: Stream, client: Client, server_name: str, *, verify: bool) -> None:
+        self.client = client
+        self.stream = stream
+        self._server_name = server_name
+        self._verify = verify
+
+    async def next(self) -> object:
+        """The engine's next event, once there is one. Raises TlsFailed."""
+        while True:
+            event = self.client.next_event()
+            if event is NEED_DATA:
+                await self.flush()
+                await self._read()
+            elif isinstance(event, StartTls):
+                await self.flush()
+                await self.secure()
+                self.client.tls_started()
+            else:
+                return event
+
+    async def secure(self) -> None:
+        """Do the TLS handshake. Raises TlsFailed."""
+        try:
+            async with asyncio.timeout(self.client.timeout):
+                await self.stream.start_tls(self._server_name, verify=self._verify)
+        except OSError as error:  # TimeoutError and ssl.SSLError are OSErrors
+            raise TlsFailed(str(error)) from error
+
+    async def flush(self) -> None:
+        """Send what the engine has to say."""
+        data = self.client.take_output()
+        if not data:
+            return
+        try:
+            async with asyncio.timeout(self.client.timeout):
+                await self.stream.write(data)
+        except TimeoutError:
+            self.client.timed_out()
+        except OSError:
+            self.client.feed(b"")
+
+    async def _read(self) -> None:
+        try:
+            async with asyncio.timeout(self.client.timeout):
+                data = await self.stream.read()
+        except TimeoutError:
+            self.client.timed_out()
+        except OSError:
+            self.client.feed(b"")
+        else:
+            self.client.feed(data)
