@@ -38,6 +38,10 @@ RIGHTS: tuple[Right, ...] = (
         Right(GROUP, f"{kind}/status", ("patch",), "say what became of an object")
         for kind in ("mailservers", "maildomains", "mailboxes", "aliases", "dkimkeys")
     ),
+    *(
+        Right(GROUP, f"{kind}/finalizers", ("update",), "own children where the cluster asks for that right")
+        for kind in ("mailservers", "maildomains", "mailboxes", "dkimkeys")
+    ),
     Right("", "configmaps", (*READ, *APPLY, "delete"), "publish the configuration"),
     Right("", "secrets", ("get", *APPLY, "update", "delete"), "publish keys and the directory, generate passwords"),
     Right("", "services", (*READ, *APPLY, "delete"), "make the servers reachable"),
