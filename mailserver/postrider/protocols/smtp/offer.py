@@ -28,6 +28,8 @@ class ServerConfig:
     #: SASL mechanisms of submission, in the order they are listed.
     auth_mechanisms: tuple[str, ...] = tuple(MECHANISMS)
     max_recipients: int = 1000
+    #: What completes <postmaster> (RFC 5321 §4.1.1.3); hostname where not said.
+    postmaster_domain: str = ""
     #: Wrong commands after which the connection is closed.
     max_faults: int = 20
     #: Commands without a message (RSET, NOOP, refused recipients ...) after which it is closed; a message resets both.
@@ -40,7 +42,7 @@ class ServerConfig:
 
 @functools.lru_cache(maxsize=64)
 def greeting(config: ServerConfig, *, offers_tls: bool, offers_auth: bool) -> bytes:
-    """The reply to EHLO: what we can do."""
+    """The reply to EHLO (RFC 5321 §4.1.1.1) on the wire."""
     lines = [config.hostname, "PIPELINING", f"SIZE {config.max_size}"]
     if offers_tls:
         lines.append("STARTTLS")
@@ -52,6 +54,7 @@ def greeting(config: ServerConfig, *, offers_tls: bool, offers_auth: bool) -> by
 
 @functools.lru_cache(maxsize=64)
 def help_on(name: bytes) -> Reply:
+    """The reply to HELP with a command's name, or with none."""
     command = COMMANDS.get(name)
     if command is not None:
         return Reply(214, "2.0.0", f"Syntax: {command.syntax} ({command.rfc.replace('§', 'section ')})")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from postrider.model.envelope import Peer
-from postrider.model.reply import Refused, Reply
+from postrider.model.reply import LOCAL_ERROR, Refused, Reply
 from postrider.protocols.buffer import BareLineFeed, Buffer, LineTooLong
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 from postrider.protocols.sasl import MAX_LINE as MAX_AUTH_LINE
@@ -33,7 +33,7 @@ _START_TLS: Final = StartTls()
 
 
 class Server:
-    """A sans-I/O engine (protocols.engine) for one connection; events are in smtp.events, decisions come by answer()."""
+    """A sans-I/O engine (protocols.engine) for one connection; smtp.events are its events, answer() decides on them."""
 
     def __init__(self, config: ServerConfig, peer: Peer) -> None:
         self.timeout = config.timeout
@@ -115,11 +115,20 @@ class Server:
             raise RuntimeError("nothing was asked")
         _ANSWERS[type(event)](self, event, reply)
 
-    def answer_auth(self, reply: Reply, *, account: str = "") -> None:
-        """Decide on AuthAttempt: 235 with the account whose user this is, or a refusal."""
+    def answer_auth(self, reply: Reply, *, account: str = "", login: str = "") -> None:
+        """Decide on AuthAttempt: 2xx with the account and the login name in its normal form, or a refusal."""
         if reply.ok and isinstance(self._asked, e.AuthAttempt):
-            self.peer = replace(self.peer, account=account, login=self._asked.login)
+            self.peer = replace(self.peer, account=account, login=login or self._asked.login)
         self.answer(reply)
+
+    def fail(self) -> None:
+        """Whoever handled the last event could not, for a reason of ours: say 4xx now or at the message's end."""
+        if isinstance(self._asked, e.AuthAttempt):
+            self.answer(say.AUTH_UNAVAILABLE)
+        elif self._asked is not None:
+            self.answer(LOCAL_ERROR)
+        elif self._transaction is not None:
+            self._transaction.incoming.refuse(LOCAL_ERROR)
 
     def _on_connected(self, _: object, reply: Reply) -> None:
         if reply.ok:
@@ -331,7 +340,7 @@ class Server:
     def _rcpt_to(self, argument: bytes) -> object:
         transaction = self._under_way()
         smtputf8 = transaction.mail is not None and transaction.mail.smtputf8
-        recipient = parse_rcpt(argument, self._config.hostname, smtputf8)
+        recipient = parse_rcpt(argument, self._config.postmaster_domain or self._config.hostname, smtputf8)
         if len(transaction.recipients) >= self._config.max_recipients:  # RFC 5321 §4.5.3.1.10
             transaction.refused = True
             self._trifle(say.TOO_MANY_RECIPIENTS)

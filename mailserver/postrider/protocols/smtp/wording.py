@@ -36,6 +36,7 @@ AUTH_ALREADY: Final = Reply(503, "5.5.1", "Already authenticated")
 AUTH_UNKNOWN: Final = Reply(504, "5.5.4", "Unrecognised authentication mechanism")
 AUTH_CANCELLED: Final = Reply(501, "5.7.0", "Authentication cancelled")
 AUTH_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
+AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 
 _MAX_TEXT = 480  # RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF
 

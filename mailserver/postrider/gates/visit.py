@@ -1,0 +1,24 @@
+"""What gates see of a conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from postrider.accounts.directory import Directory
+from postrider.model.address import Address
+from postrider.model.envelope import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """Who is there and what is asked for. `address` is the sender or the recipient, by the phase."""
+
+    peer: Peer
+    directory: Directory
+    #: Mail of our users, who have logged in; else mail from the world.
+    submission: bool
+    #: None in the connection phase, and for the null reverse-path.
+    address: Address | None
+    #: Whether an address in normal form, which nobody has, was served a short time ago (accounts.vanished).
+    recently: Callable[[str], Awaitable[bool]]
