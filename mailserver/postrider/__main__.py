@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from postrider import app, roles
+from postrider import roles
+from postrider.app.processes import supervise
 from postrider.supervise.settings import Settings
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -56,7 +57,7 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         drain_seconds=drain_seconds,
         allow_tmpfs=allow_tmpfs,
     )
-    raise typer.Exit(app.supervise(settings))
+    raise typer.Exit(supervise(settings))
 
 
 def main() -> None:

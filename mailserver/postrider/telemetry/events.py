@@ -31,6 +31,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "login.failed": (logging.WARNING, "a login was refused"),
     "queue.delivered": (logging.INFO, "a recipient's message was accepted by the next server"),
     "queue.deferred": (logging.INFO, "a recipient's message will be tried again; reply says why"),
+    "queue.cut": (logging.WARNING, "deliveries under way did not end in time; they are tried again after the start"),
     "queue.bounced": (logging.INFO, "a recipient's message was given up and its sender told"),
     "queue.lost": (logging.INFO, "a claim was lost to another process; nothing was settled for it here"),
     "store.open": (logging.INFO, "the store is open; sync latency was measured"),

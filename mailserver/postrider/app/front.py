@@ -1,0 +1,195 @@
+"""A front's process: listeners, logins, ingest, and its share of the queue's lanes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from postrider.accounts.directory import Directory
+from postrider.accounts.login import Login
+from postrider.accounts.vanished import Vanished
+from postrider.contract import files
+from postrider.contract.model import Snapshot
+from postrider.edge.driver import Service
+from postrider.edge.imap import ImapDeps, ImapService
+from postrider.edge.listener import Admission, Bind, Listener, Surroundings
+from postrider.edge.smtp import SmtpDeps, SmtpService
+from postrider.ingest.pipeline import Ingest
+from postrider.ingest.ports import Ports
+from postrider.net.dialer import TcpDialer
+from postrider.net.resolver import DnsResolver
+from postrider.net.system import SystemClock, SystemRandom
+from postrider.net.tls import ServerTls
+from postrider.outbound import ports as outbound
+from postrider.outbound.runner import Runner
+from postrider.roles import LISTENERS, Role, Tls
+from postrider.store import open as stores
+from postrider.store.client import RemoteStore
+from postrider.store.values import LANES
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events
+from postrider.telemetry.metrics import Metrics
+
+
+class NoSnapshot(Exception):
+    """The kept snapshot is not there or not whole; the supervisor writes it before it starts a front."""
+
+
+class FrontWork:
+    """One front. `index` of Settings.fronts: the lanes of the queue are shared out by it."""
+
+    def __init__(self, settings: Settings, index: int, events: Events) -> None:
+        self._settings = settings
+        self._index = index
+        self._events = events
+        self._clock, self._random, self._metrics = SystemClock(), SystemRandom(), Metrics()
+        self._directory = Directory(self._kept())
+        self._tls = ServerTls(self._directory.snapshot.certificates)
+        self._resolver = DnsResolver(self._clock, (settings.resolver,) if settings.resolver else None)
+        self._login = Login(self._present, self._clock, self._random)
+        self._store: RemoteStore | None = None
+        self._listeners: list[Listener] = []
+        self._runner: Runner | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connect to the writer, then listen."""
+        settings = self._settings
+        self._store = await stores.connect(settings.data, settings.socket)
+        self._vanished = Vanished(self._store, self._clock)
+        spool = Path(settings.data) / "spool" / str(self._index)
+        _make_empty(spool)
+        ingest = Ingest(
+            Ports(
+                store=self._store,
+                directory=self._present,
+                clock=self._clock,
+                random=self._random,
+                events=self._events,
+                metrics=self._metrics,
+                spool=spool,
+            )
+        )
+        self._tasks.append(asyncio.create_task(self._end_with_the_writer(self._store)))
+        self._start_queue(self._store, ingest)
+        await self._listen(self._services(self._store, ingest, spool))
+
+    async def load(self, generation: int) -> None:
+        """Serve the kept generation: new connections and new commands see it at once."""
+        snapshot = self._kept()
+        if snapshot.generation < generation:
+            raise NoSnapshot(f"generation {generation} was announced, {snapshot.generation} is there")
+        before = self._directory.snapshot
+        if self._index == 0 and self._store:
+            await self._vanished.note(before, snapshot)
+        self._directory = Directory(snapshot)
+        if snapshot.certificates != before.certificates:
+            self._tls.reload(snapshot.certificates)
+            self._events.emit("tls.loaded", certificates=len(snapshot.certificates))
+
+    async def drain(self, seconds: float) -> None:
+        """Stop listening, finish conversations and deliveries under way, close."""
+        ends = [listener.drain(seconds) for listener in self._listeners]
+        if self._runner:
+            ends.append(self._drain_queue(self._runner, seconds))
+        await asyncio.gather(*ends)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._login.close()
+        await self._resolver.close()
+        if self._store:
+            await self._store.close()
+
+    # -- what start builds ---------------------------------------------------------------------------------------
+
+    def _services(self, store: RemoteStore, ingest: Ingest, spool: Path) -> dict[str, Service]:
+        """A service for each listener that clients connect to."""
+        smtp = SmtpDeps(
+            ingest=ingest,
+            login=self._login,
+            directory=self._present,
+            recently=self._vanished.recently,
+            events=self._events,
+            metrics=self._metrics,
+        )
+        imap = ImapDeps(
+            store=store,
+            login=self._login,
+            directory=self._present,
+            events=self._events,
+            metrics=self._metrics,
+            clock=self._clock,
+            spool=spool,
+        )
+        services: dict[str, Service] = {}
+        for name in self._settings.ports:
+            row = LISTENERS[name]
+            if row.role is Role.IMAP:
+                services[name] = ImapService(name, imap, secure=row.tls is Tls.IMPLICIT)
+            elif row.role is not None:
+                services[name] = SmtpService(name, smtp)
+        return services
+
+    async def _listen(self, services: dict[str, Service]) -> None:
+        around = Surroundings(self._events, self._metrics, Admission(lambda: self._directory.server.limits))
+        for name, service in services.items():
+            bind = Bind(
+                self._settings.address,
+                self._settings.ports[name],
+                tls=self._tls.context,
+                implicit_tls=LISTENERS[name].tls is Tls.IMPLICIT,
+                reuse_port=True,
+            )
+            listener = Listener(bind, service, around)
+            await listener.start()
+            self._listeners.append(listener)
+
+    def _start_queue(self, store: RemoteStore, ingest: Ingest) -> None:
+        if Role.QUEUE not in self._settings.roles:
+            return
+        ports = outbound.Ports(
+            store=store,
+            ingest=ingest,
+            directory=self._present,
+            resolver=self._resolver,
+            dialer=TcpDialer(),
+            clock=self._clock,
+            random=self._random,
+            events=self._events,
+            metrics=self._metrics,
+        )
+        self._runner = Runner(ports, range(self._index, LANES, self._settings.fronts))
+        self._tasks.append(asyncio.create_task(self._runner.run()))
+
+    # -- the rest ------------------------------------------------------------------------------------------------
+
+    def _present(self) -> Directory:
+        return self._directory
+
+    def _kept(self) -> Snapshot:
+        found = files.read_directory(Path(self._settings.kept_snapshot))
+        if isinstance(found, files.Pending):
+            raise NoSnapshot(found.reason)
+        return found
+
+    async def _drain_queue(self, runner: Runner, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await runner.drain()
+        except TimeoutError:
+            # Claims not settled are free again when the writer starts: nothing is lost, at worst sent twice.
+            self._events.emit("queue.cut", seconds=seconds)
+
+    async def _end_with_the_writer(self, store: RemoteStore) -> None:
+        """A front without its writer can acknowledge nothing; the supervisor ends the group anyway."""
+        await store.lost.wait()
+        os._exit(os.EX_UNAVAILABLE)
+
+
+def _make_empty(spool: Path) -> None:
+    """Spool files are not synced and belong to nobody after a restart."""
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in spool.iterdir():
+        left.unlink()

@@ -1,0 +1,52 @@
+"""The writer's process: the one that commits."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from postrider.net.system import SystemClock
+from postrider.store import open as stores
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events
+from postrider.telemetry.metrics import Metrics
+
+
+class WriterWork:
+    """Serves fronts until it is drained. Its commit loop has a thread of its own; this one hears the supervisor."""
+
+    def __init__(self, settings: Settings, events: Events) -> None:
+        self._settings = settings
+        self._events = events
+        self._server: stores.WriterServer | None = None
+        self._loop: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Open the store, which may wait for another writer to leave, and accept fronts."""
+        options = stores.Options(
+            clock=SystemClock(),
+            events=self._events,
+            metrics=Metrics(),
+            allow_tmpfs=self._settings.allow_tmpfs,
+        )
+        self._server = await asyncio.to_thread(stores.open_writer, Path(self._settings.data), options)
+        self._server.listen(self._settings.socket)
+        self._loop = asyncio.create_task(asyncio.to_thread(self._server.run))
+        self._loop.add_done_callback(self._ended)
+
+    async def load(self, generation: int) -> None:
+        """Nothing declared concerns the writer."""
+
+    async def drain(self, seconds: float) -> None:
+        """Answer what was received, then let the data directory go."""
+        if self._server and self._loop:
+            self._loop.remove_done_callback(self._ended)
+            self._server.stop()
+            async with asyncio.timeout(seconds):
+                await self._loop
+
+    def _ended(self, loop: asyncio.Task[None]) -> None:
+        """The commit loop ended by itself: so does the process, and with it the group."""
+        self._events.emit("server.failure", where="writer", reason=repr(loop.exception()))
+        os._exit(os.EX_SOFTWARE)
