@@ -1,0 +1,203 @@
+"""A power-loss simulator: what a disk may hold after the power went, from the system calls of a traced process.
+
+`Traced` runs a program under strace. `Disk` replays its calls on the files below one directory and keeps what a sync
+made durable apart from what is only pending. `image` writes the directory as the disk may hold it: pending writes
+lost, applied in part and out of order, torn at sectors, or their place allocated and still zero; names that were not
+synced with their directory missing.
+"""
+
+import codecs
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SECTOR = 512
+_CALLS = "open,openat,close,pwrite64,pwritev,pwritev2,ftruncate,fallocate,unlink,fsync,fdatasync,sendto"
+_LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
+_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+
+
+class Traced:
+    """A program under strace."""
+
+    def __init__(self, output, *command):
+        self.output = output
+        strace = ["strace", "-f", "-o", output, "-xx", "-s", "100000000", "-e", f"trace={_CALLS}", *command]
+        self.process = subprocess.Popen(list(map(str, strace)), stderr=subprocess.DEVNULL)
+
+    def end(self):
+        """End the traced program in good order."""
+        pid = self.process.pid
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)
+        self.process.wait(60)
+
+
+@dataclass
+class Write:
+    """Bytes at an offset."""
+
+    offset: int
+    data: bytes
+
+    def apply(self, buffer):
+        if self.offset > len(buffer):
+            buffer.extend(bytes(self.offset - len(buffer)))
+        buffer[self.offset : self.offset + len(self.data)] = self.data
+
+    def guess(self, buffer, random):
+        for start in range(0, len(self.data), SECTOR):
+            piece = self.data[start : start + SECTOR]
+            luck = random.random()
+            if luck < 0.6:
+                Write(self.offset + start, piece if luck < 0.5 else bytes(len(piece))).apply(buffer)
+
+
+@dataclass
+class Resize:
+    """A file made longer, or (but for fallocate) shorter."""
+
+    size: int
+    shrink: bool
+
+    def apply(self, buffer):
+        if self.size > len(buffer):
+            buffer.extend(bytes(self.size - len(buffer)))
+        elif self.shrink:
+            del buffer[self.size :]
+
+    def guess(self, buffer, random):
+        if random.random() < 0.5:
+            self.apply(buffer)
+
+
+@dataclass(eq=False)
+class File:
+    """What of a file is durable, and what is pending."""
+
+    durable: bytearray = field(default_factory=bytearray)
+    pending: list = field(default_factory=list)
+
+    def sync(self):
+        for change in self.pending:
+            change.apply(self.durable)
+        self.pending = []
+
+
+class Disk:
+    """The files below `root`, as they were in `before` and as the traced calls change them."""
+
+    def __init__(self, root, before, *, deaf=None):
+        """`deaf`: syncs of files whose name ends so are ignored, as by a disk that lies."""
+        self._root = f"{root}/"
+        self._deaf = deaf
+        self._names = {
+            str(path.relative_to(before)): File(bytearray(path.read_bytes()))
+            for path in Path(before).rglob("*")
+            if path.is_file()
+        }
+        self._durable_names = dict(self._names)
+        self._pending_names = []
+        self._open = {}
+
+    def replay(self, output):
+        """Apply the traced calls in their order; yields after each: the bytes it sent to a socket, else b""."""
+        with Path(output).open("r", encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                match = _LINE.match(line)
+                if match and int(match[3]) >= 0:
+                    yield self._call(match[1], match[2], int(match[3]))
+
+    def image(self, where, random=None):
+        """Write the directory as it may be; without `random` all that was not synced is lost."""
+        names = dict(self._durable_names)
+        happened = random.randint(0, len(self._pending_names)) if random else 0
+        for name, file in self._pending_names[:happened]:  # the filesystem's journal: some first part of them
+            if file:
+                names[name] = file
+            else:
+                names.pop(name, None)
+        for name, file in names.items():
+            if name.endswith("-shm"):  # not kept over a start of the machine
+                continue
+            buffer = bytearray(file.durable)
+            for change in file.pending if random else ():
+                change.guess(buffer, random)
+            path = Path(where, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(buffer)
+
+    def _call(self, name, arguments, result):
+        if name in ("open", "openat"):
+            self._opened(arguments, result)
+        elif name == "unlink":
+            path = self._relative(_text(arguments))
+            if self._names.pop(path, None):
+                self._pending_names.append((path, None))
+        elif name == "sendto":
+            return _bytes(arguments)[:result]
+        else:
+            self._with_file(name, arguments, result)
+        return b""
+
+    def _with_file(self, name, arguments, result):
+        number, _, rest = arguments.partition(",")
+        held = self._open.get(int(number))
+        if name == "close":
+            self._open.pop(int(number), None)
+        elif name in ("fsync", "fdatasync"):
+            self._synced(held)
+        elif isinstance(held, File):
+            rest, _, last = rest.rpartition(",")
+            if name == "pwritev2":  # flags come last
+                rest, _, last = rest.rpartition(",")
+            if name in ("pwrite64", "pwritev", "pwritev2"):
+                held.pending.append(Write(int(last), _bytes(rest)[:result]))
+            elif name == "ftruncate":
+                held.pending.append(Resize(int(last), shrink=True))
+            elif name == "fallocate":
+                held.pending.append(Resize(int(rest.rpartition(",")[2]) + int(last), shrink=False))
+
+    def _opened(self, arguments, number):
+        path = self._relative(_text(arguments))
+        self._open.pop(number, None)
+        if path is None:
+            return
+        if Path(self._root, path).is_dir():
+            self._open[number] = path
+            return
+        if path not in self._names and "O_CREAT" in arguments:
+            self._names[path] = File()
+            self._pending_names.append((path, self._names[path]))
+        if path in self._names:
+            self._open[number] = self._names[path]
+
+    def _synced(self, held):
+        if isinstance(held, File):
+            name = next((name for name, file in self._names.items() if file is held), "")
+            if not (self._deaf and name.endswith(self._deaf)):
+                held.sync()
+        elif held is not None:
+            here = [change for change in self._pending_names if change[0].rpartition("/")[0] == held]
+            self._pending_names = [change for change in self._pending_names if change not in here]
+            for name, file in here:
+                if file:
+                    self._durable_names[name] = file
+                else:
+                    self._durable_names.pop(name, None)
+
+    def _relative(self, path):
+        if path + "/" == self._root:
+            return ""
+        return path.removeprefix(self._root) if path.startswith(self._root) else None
+
+
+def _bytes(arguments):
+    return b"".join(codecs.decode(text.replace("\\x", ""), "hex") for text in _STRING.findall(arguments))
+
+
+def _text(arguments):
+    return os.fsdecode(_bytes(arguments))
