@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import ssl
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import trustme
@@ -60,11 +59,3 @@ def make_surroundings(log: io.StringIO) -> Callable[..., Surroundings]:
         return Surroundings(Events(log), Metrics(), Admission(lambda: found))
 
     return make
-
-
-@pytest.fixture(scope="session")
-def suites() -> Iterator[Path]:
-    import os
-
-    root = Path(__file__).parents[3]
-    yield Path(os.environ.get("POSTRIDER_SUITES", root.parent / "shared" / "suites"))

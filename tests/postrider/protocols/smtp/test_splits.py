@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Iterable
@@ -26,7 +27,7 @@ SUITES = Path(os.environ.get("POSTRIDER_SUITES", Path(__file__).parents[5] / "sh
 
 def pieces(data: bytes, places: Iterable[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < b]
+    return [data[a:b] for a, b in itertools.pairwise(edges) if a < b]
 
 
 def receive(data: Iterable[bytes], **options: object) -> tuple[list[object], bytes]:
