@@ -148,7 +148,7 @@ def _people_text(notice: Notice, actions: Iterable[str]) -> bytes:
         paragraphs.append("\r\n".join(textwrap.wrap(_WORDING[action].text, 76)))
         for one in notice.statuses:
             if one.action == action:
-                said = f"{one.remote} said: " if one.remote else ""
+                said = f"{_line(one.remote)} said: " if one.remote else ""
                 why = textwrap.wrap(said + _line(one.diagnostic), 76, initial_indent="    ", subsequent_indent="    ")
                 paragraphs.append("\r\n".join([f"<{_line(one.recipient)}>", *why]))
     return ("\r\n\r\n".join(paragraphs) + "\r\n").encode()

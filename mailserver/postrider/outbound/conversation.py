@@ -8,6 +8,9 @@ from postrider.model.ports import Stream
 from postrider.protocols.engine import NEED_DATA, StartTls
 from postrider.protocols.smtp.client import Client
 
+#: Seconds for what a server may have said before it hung up.
+LAST_WORDS_SECONDS = 5.0
+
 
 class TlsFailed(Exception):
     """The handshake did not succeed; the connection is of no further use."""
@@ -55,7 +58,17 @@ class Conversation:
         except TimeoutError:
             self.client.timed_out()
         except OSError:
-            self.client.feed(b"")
+            await self._last_words()
+
+    async def _last_words(self) -> None:
+        """The connection broke while we wrote: what the server said before it hung up explains why."""
+        try:
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                while data := await self.stream.read():
+                    self.client.feed(data)
+        except OSError:
+            pass  # nothing more will come, which is what the engine hears next
+        self.client.feed(b"")
 
     async def _read(self) -> None:
         try:

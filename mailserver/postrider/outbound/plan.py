@@ -87,7 +87,7 @@ def itinerary(found: Iterable[tuple[Host, ...] | Reply]) -> tuple[Host, ...] | R
 def _exchanger(record: str) -> tuple[int, str] | None:
     """(preference, host) of an MX record; the host "" is the null MX; None for one nobody can use."""
     words = record.split()
-    if not words or not words[0].isdigit():
+    if not words or not (words[0].isascii() and words[0].isdigit()):
         return None
     if words[1:] in ([], ["."]):
         return int(words[0]), ""
