@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 SERVER = ("MailServer", "default", {"hostname": "mail.example.org"})
 DOMAIN = ("MailDomain", "example.org", None)
@@ -103,6 +104,4 @@ def test_mail_goes_with_its_mailbox_only_where_that_was_asked_for(namespace: Any
 
 
 def _yaml(*rows: Any) -> str:
-    import yaml
-
     return yaml.safe_dump_all({"kind": k, "metadata": {"name": n}, **({"spec": s} if s else {})} for k, n, s in rows)

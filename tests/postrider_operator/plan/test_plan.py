@@ -338,4 +338,5 @@ def _labels(namespace: Any) -> dict[str, str]:
 
 
 def _larger(size: str) -> str:
-    return f"{{kind: MailServer, metadata: {{name: default}}, spec: {{hostname: mail.example.org, storage: {{size: {size}}}}}}}"
+    spec = f"{{hostname: mail.example.org, storage: {{size: {size}}}}}"
+    return f"{{kind: MailServer, metadata: {{name: default}}, spec: {spec}}}"

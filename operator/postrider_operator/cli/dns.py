@@ -1,0 +1,36 @@
+"""`postrider dns`: the records to publish, as a zone file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postrider.contract import dns as records
+from postrider_operator.cli.offline import planned
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def dns(
+    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    domain: Annotated[str, typer.Option(help="Only this domain.", show_default=False)] = "",
+    data: Annotated[Path, typer.Option(help="Data of `postrider up`: its keys are published.")] = Path(".postrider"),
+) -> None:
+    """Print the DNS records to publish for the domains of YAML files, with the keys `postrider up` has generated."""
+    state = data / "state" / "generated"
+    if not path.exists():
+        raise typer.BadParameter(f"{path}: no such file or directory")
+    if not state.is_dir():
+        raise typer.BadParameter(f"{data} has no keys yet: start `postrider up {path}` once, or give --data")
+    snapshot = planned(path, state=state).snapshot
+    found = [d for d in snapshot.domains if domain in ("", d.name)] if snapshot else []
+    if snapshot is None or not found:
+        typer.echo(f"postrider: no domain {domain}".rstrip() + f" is served by {path}", err=True)
+        raise typer.Exit(1)
+    for row in found:
+        typer.echo(f"; {row.name}")
+        keys = [key for key in snapshot.keys if key.domain == row.name]
+        typer.echo(records.zone_file(records.wanted_records(snapshot.server, row, keys)))

@@ -1,0 +1,49 @@
+"""`postrider status`: every resource of a namespace that is not as it should be, and what to do."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from kubernetes import client, config, dynamic
+
+from postrider_operator.kinds import KINDS
+from postrider_operator.kinds.resource import API_VERSION
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def status(
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace.")] = "default",
+    context: Annotated[str, typer.Option(help="Context of the kubeconfig.", show_default=False)] = "",
+) -> None:
+    """Show how many resources are ready, and for each that is not, why; exit status 1 when there are any."""
+    try:
+        login = config.new_client_from_config(context=context or None)  # type: ignore[no-untyped-call]
+        cluster = dynamic.DynamicClient(login)  # type: ignore[no-untyped-call]
+        rows = {kind.INFO.kind: _objects(cluster, kind.INFO.kind, namespace) for kind in KINDS}
+    except (config.ConfigException, client.ApiException, OSError) as error:
+        typer.echo(f"postrider: the cluster cannot be asked: {error}", err=True)
+        raise typer.Exit(2) from error
+    troubled = 0
+    for kind, objects in rows.items():
+        ready = sum(_ready(row).get("status") == "True" for row in objects)
+        typer.echo(f"{kind:<11} {ready} of {len(objects)} ready")
+        for row in objects:
+            found = _ready(row)
+            if found.get("status") != "True":
+                troubled += 1
+                said = f"{found['reason']}: {found['message']}" if found else "the operator has not seen it yet"
+                typer.echo(f"  {row['metadata']['name']}: {said}")
+    raise typer.Exit(1 if troubled else 0)
+
+
+def _objects(cluster: Any, kind: str, namespace: str) -> list[dict[str, Any]]:
+    resource = cluster.resources.get(api_version=API_VERSION, kind=kind)
+    return list(resource.get(namespace=namespace).to_dict()["items"])
+
+
+def _ready(row: dict[str, Any]) -> dict[str, Any]:
+    rows = row.get("status", {}).get("conditions", ())
+    return next((dict(found) for found in rows if found["type"] == "Ready"), {})

@@ -1,0 +1,48 @@
+"""`postrider up`: a mail server from YAML files, without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from postrider_operator.local.run import CannotStart, Local, Options
+from postrider_operator.local.server import ServerFailed
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def up(  # noqa: PLR0913 -- each parameter is a flag
+    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    *,
+    data: Annotated[Path, typer.Option(help="Where mail, keys and passwords are kept.")] = Path(".postrider"),
+    ports: Annotated[
+        str,
+        typer.Option(
+            help="auto, or BASE: BASE+25, +587, +465, +143, +993. If not given: 10025 ... when free, else auto.",
+            show_default=False,
+        ),
+    ] = "",
+    resolver: Annotated[
+        str, typer.Option(help="DNS server to ask, HOST:PORT; the system's if not given.", show_default=False)
+    ] = "",
+    ready_file: Annotated[
+        Path | None,
+        typer.Option(help="Write JSON here once it serves: listeners, mailboxes, ca, dns.", show_default=False),
+    ] = None,
+    acknowledge: Annotated[
+        str, typer.Option(help="GENERATION whose many vanished mailboxes are meant.", show_default=False)
+    ] = "",
+) -> None:
+    """Serve mail for the MailServer, MailDomains, Mailboxes and Aliases of a directory; edits take effect at once."""
+    if not path.exists():
+        raise typer.BadParameter(f"{path}: no such file or directory")
+    options = Options(path, data, ports, resolver, ready_file, acknowledge)
+    try:
+        asyncio.run(Local(options, typer.echo).run())
+    except (CannotStart, ServerFailed, OSError) as error:
+        typer.echo(f"postrider: {error}", err=True)
+        raise typer.Exit(1) from error

@@ -1,0 +1,116 @@
+"""What a directory declares: every object as it was accepted last, and what is wrong with the files now."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from postrider_operator.local import documents, validate
+from postrider_operator.local.documents import Document, Malformed, Problem
+from postrider_operator.local.private import write_private
+
+#: (kind, name)
+Key = tuple[str, str]
+#: What tells whether a file changed: name, inode, size, time of modification.
+_Signature = tuple[tuple[str, int, int, int], ...]
+
+
+@dataclass(slots=True)
+class Declared:
+    """A directory (or file) of YAML, looked at again and again.
+
+    An object that is wrong keeps its last good state, and so do all objects of a file that is not YAML. These states
+    are kept in `memory`, so that a restart does not lose what a typing error hides.
+    """
+
+    path: Path
+    memory: Path
+    objects: dict[Key, Document] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    #: Objects of kinds that local mode does not read.
+    ignored: tuple[str, ...] = ()
+    _seen: _Signature | None = None
+
+    def __post_init__(self) -> None:
+        self.objects = _remembered(self.memory)
+
+    def look(self) -> bool:
+        """Read the files if any of them changed since the last look; whether that was so."""
+        signature = self._signature()
+        if signature == self._seen:
+            return False
+        self._seen = signature
+        self._read()
+        return True
+
+    def _signature(self) -> _Signature:
+        rows = []
+        for path in self._files():
+            try:
+                stat = path.stat()
+            except FileNotFoundError:  # an editor is just replacing it
+                continue
+            rows.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
+        return tuple(rows)
+
+    def _files(self) -> tuple[Path, ...]:
+        try:
+            return documents.files(self.path)
+        except FileNotFoundError:
+            return ()
+
+    def _read(self) -> None:
+        found: dict[Key, Document] = {}
+        problems: list[Problem] = []
+        ignored: list[str] = []
+        unreadable: set[str] = set()
+        wrong: set[Key] = set()
+        for path in self._files():
+            for document in self._documents(path, problems, unreadable):
+                key = (document.kind, document.name)
+                if not validate.is_ours(document):
+                    ignored.append(f"{document.kind or 'an object without kind'}/{document.name} ({path.name})")
+                elif key in found:
+                    first = found[key]
+                    message = f"is there already: {first.file}:{first.line(())}"
+                    problems.append(document.problem((), message))
+                elif faults := validate.problems(document, self.objects.get(key)):
+                    problems += faults
+                    wrong.add(key)
+                else:
+                    found[key] = document
+        # What cannot be read now stays what it was.
+        kept = {k: d for k, d in self.objects.items() if k not in found and (k in wrong or d.file in unreadable)}
+        self.objects = found | kept
+        self.problems = tuple(problems)
+        self.ignored = tuple(ignored)
+        _remember(self.memory, self.objects)
+
+    def _documents(self, path: Path, problems: list[Problem], unreadable: set[str]) -> tuple[Document, ...]:
+        try:
+            return documents.read(path, path.read_text(encoding="utf-8"))
+        except Malformed as error:
+            problems.append(error.problem)
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(Problem(str(path), 1, f"cannot be read: {error}"))
+        unreadable.add(str(path))
+        return ()
+
+
+def _remember(path: Path, objects: Mapping[Key, Document]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"file": document.file, "line": document.line(()), "object": document.data} for document in objects.values()
+    ]
+    write_private(path, json.dumps(rows, indent=1).encode())
+
+
+def _remembered(path: Path) -> dict[Key, Document]:
+    try:
+        rows = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    found = (Document(row["file"], row["object"], {(): row["line"]}) for row in rows)
+    return {(document.kind, document.name): document for document in found}
