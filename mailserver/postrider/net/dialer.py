@@ -106,6 +106,9 @@ class TcpStream(asyncio.Protocol):
     async def start_tls(self, server_name: str, *, verify: bool) -> None:
         """Upgrade to TLS as the client; bytes received before the handshake are discarded. Raises OSError."""
         transport = self._alive()
+        name = server_name.rstrip(".")
+        if verify and not name:
+            raise OSError("a certificate cannot be verified without a name")
         # RFC 3207 §4.2 and CVE-2011-0411: what came in clear is not part of what follows.
         self._received.clear()
         self._size = 0
@@ -117,7 +120,7 @@ class TcpStream(asyncio.Protocol):
                 transport,
                 self,
                 self._contexts[verify],
-                server_hostname=server_name.rstrip(".") or None,
+                server_hostname=name or None,
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=CLOSE_SECONDS,
             )

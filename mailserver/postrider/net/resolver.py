@@ -125,7 +125,7 @@ class DnsResolver:
 def _nameserver(text: str) -> dns.nameserver.Nameserver:
     """ "address", "address:port" or "[v6]:port". Raises ValueError."""
     host, port = text, "53"
-    if text.startswith("["):
+    if text.startswith("[") and "]" in text:
         host, _, rest = text[1:].partition("]")
         port = rest.removeprefix(":") or port
     elif text.count(":") == 1:
