@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from postrider.model.envelope import Peer
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply
-from postrider.protocols.buffer import BareLineFeed, Buffer, LineTooLong
+from postrider.protocols.buffer import Buffer
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 from postrider.protocols.sasl import MAX_LINE as MAX_AUTH_LINE
-from postrider.protocols.sasl import Challenge, Exchange, SaslError
+from postrider.protocols.sasl import Challenge, Credentials, Exchange
 from postrider.protocols.smtp import events as e
+from postrider.protocols.smtp import login as sasl_login
 from postrider.protocols.smtp import wording as say
-from postrider.protocols.smtp.commands import COMMANDS, FOREIGN, Command, State
+from postrider.protocols.smtp.commands import State
 from postrider.protocols.smtp.grammar import Mail, parse_bdat, parse_helo, parse_mail, parse_rcpt
 from postrider.protocols.smtp.incoming import TOO_BIG
+from postrider.protocols.smtp.lines import MAX_COMMAND, Hopeless, Lines, understood
 from postrider.protocols.smtp.offer import ServerConfig, greeting, help_on
 from postrider.protocols.smtp.transaction import Ended, Transaction
 
-#: Octets of a command line (RFC 5321 §4.5.3.1.4 asks for 512; ORCPT and ENVID need more).
-MAX_COMMAND = 2048
-#: Octets of a line that is too long before the connection is closed instead of waiting for its end.
-_MAX_SKIP = 64 * 1024
-
-_CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _IDLE = (State.CONNECTED, State.GREETED)
 _CLOSED: Final = Closed()
 _START_TLS: Final = StartTls()
@@ -41,6 +36,7 @@ class Server:
         self.peer = peer
         self._config = config
         self._buffer = Buffer()
+        self._lines = Lines(self._buffer)
         self._output: list[bytes] = []
         self._read: Callable[[Server], object] = Server._read_command
         self._greeted = False
@@ -55,7 +51,6 @@ class Server:
         self._mail: Mail | None = None  # waits for its answer
         self._transaction: Transaction | None = None
         self._exchange: Exchange | None = None
-        self._skipped = 0
 
     # -- the four verbs ------------------------------------------------------------------------------------------
 
@@ -74,7 +69,14 @@ class Server:
             event, self._after = self._after, None
             return self._hand_out(event)
         while not self._over:
-            event = self._read(self)
+            try:
+                event = self._read(self)
+            except Hopeless as hopeless:
+                self._close(hopeless.reply)
+                continue
+            except Refused as refused:
+                self._fault(refused.reply)
+                continue
             if event is None:
                 continue
             if event is NEED_DATA:
@@ -192,87 +194,43 @@ class Server:
             self._handed_out = True
         return event
 
-    def _line(self, limit: int) -> bytes | object | None:
-        """A clean line; NEED_DATA; or None when something was wrong and the peer has been told."""
-        try:
-            line = self._buffer.line(limit)
-        except LineTooLong:
-            self._skipped = 0
-            self._read = Server._skip_line
-            return None
-        except BareLineFeed:
-            # What follows could be a line somebody else was made to send: nothing more of it is read.
-            self._close(say.BARE_LF)
-            return None
-        return NEED_DATA if line is None else line
-
-    def _skip_line(self) -> object:
-        dropped, ended = self._buffer.drop_line()
-        self._skipped += dropped
-        if self._skipped > _MAX_SKIP:
-            self._close(say.TOO_LONG)
-            return None
-        if not ended:
-            return NEED_DATA
-        self._read = Server._read_command
-        in_auth, self._exchange = self._exchange is not None, None
-        self._fault(say.AUTH_TOO_LONG if in_auth else say.TOO_LONG)
-        return None
-
     def _read_command(self) -> object:
         if self._draining and self._state in _IDLE:
-            self._close(say.SHUTTING_DOWN)
-            return None
-        line = self._line(MAX_COMMAND)
-        if not isinstance(line, bytes):
+            raise Hopeless(say.SHUTTING_DOWN)
+        line = self._lines.read(MAX_COMMAND)
+        if line is NEED_DATA:
             return line
-        verb, _, argument = line.partition(b" ")
-        verb = verb.upper()
-        row = _TABLE.get(verb)
-        if row is None:
-            if verb in FOREIGN:
-                self._close(say.FOREIGN_PROTOCOL)
-            else:
-                self._fault(say.UNKNOWN)
-            return None
-        if _CONTROL.search(line):
-            self._fault(say.BAD_BYTES)
-            return None
-        command, run = row
-        argument = argument.strip(b" ")
-        if argument and not command.argument:
-            self._fault(Reply(501, "5.5.4", f"Syntax: {command.syntax}"))
-            return None
+        command, argument = understood(line)
         if self._state not in command.states:
-            self._fault(self._out_of_order(command))
-            return None
-        try:
-            return run(self, argument)
-        except Refused as refusal:
-            self._fault(refusal.reply)
-            return None
+            raise Refused(self._out_of_order(command.name))
+        return _RUN[command.name](self, argument)
 
     def _read_auth(self) -> object:
-        line = self._line(MAX_AUTH_LINE)
-        if not isinstance(line, bytes):
+        exchange = self._exchange
+        if exchange is None:
+            raise RuntimeError("no login under way")
+        try:
+            line = self._lines.read(MAX_AUTH_LINE)
+        except Refused:
+            self._read = Server._read_command
+            raise Refused(say.AUTH_TOO_LONG) from None
+        if line is NEED_DATA:
             return line
         self._read = Server._read_command
-        exchange, self._exchange = self._exchange, None
-        return self._go_on(exchange, line, begin=False) if exchange is not None else None
+        return self._go_on(exchange, sasl_login.go_on(exchange, line))
 
     def _read_body(self) -> object:
         transaction = self._under_way()
         event = transaction.read(self._buffer)
         if not isinstance(event, Ended):
             if transaction.incoming.endless:
-                self._close(transaction.void or TOO_BIG)
+                raise Hopeless(transaction.void or TOO_BIG)
             return event
         self._read = Server._read_command
         if transaction.void is not None:
             # RFC 3030 §2: after a refused chunk nothing but RSET would help; the transaction is over here and now.
             self._transaction = None
-            self._fault(transaction.void)
-            return None
+            raise Refused(transaction.void)
         if event is Ended.CHUNK:
             self._say(Reply(250, "2.0.0", f"{transaction.incoming.size} octets received"))
             return None
@@ -303,30 +261,17 @@ class Server:
         return NEED_DATA
 
     def _auth(self, argument: bytes) -> object:
-        if not self._config.submission:
-            raise Refused(say.NOT_AVAILABLE)
-        if not self._secured:
-            raise Refused(say.AUTH_WANTS_TLS)
         if self.peer.login:
             raise Refused(say.AUTH_ALREADY)
-        mechanism, _, initial = argument.partition(b" ")
-        name = mechanism.decode("ascii", "replace").upper()
-        if name not in self._config.auth_mechanisms:
-            raise Refused(say.AUTH_UNKNOWN)
-        return self._go_on(Exchange(name), initial.strip() or None, begin=True)
+        return self._go_on(*sasl_login.begin(argument, self._config, secured=self._secured))
 
-    def _go_on(self, exchange: Exchange, text: bytes | None, *, begin: bool) -> object:
-        try:
-            step = exchange.begin(text) if begin or text is None else exchange.answer(text)
-        except SaslError as error:
-            self._fault(say.AUTH_CANCELLED if error.cancelled else Reply(501, "5.5.2", f"Login failed: {error}"))
-            return None
-        if isinstance(step, Challenge):
-            self._exchange = exchange
-            self._read = Server._read_auth
-            self._output.append(b"334 " + step.text + b"\r\n")
-            return None
-        return e.AuthAttempt(exchange.name, step.login, step.password)
+    def _go_on(self, exchange: Exchange, step: Challenge | Credentials) -> object:
+        if isinstance(step, Credentials):
+            return e.AuthAttempt(exchange.name, step.login, step.password)
+        self._exchange = exchange
+        self._read = Server._read_auth
+        self._output.append(b"334 " + step.text + b"\r\n")
+        return None
 
     def _mail_from(self, argument: bytes) -> object:
         if self._config.submission and not self.peer.login:
@@ -361,14 +306,12 @@ class Server:
             chunk = parse_bdat(argument)
         except Refused as refusal:
             # Where the next command begins is anybody's guess now.
-            self._close(refusal.reply)
-            return None
+            raise Hopeless(refusal.reply) from None
         if chunk.size > 2 * self._config.max_size:
-            self._close(TOO_BIG)
-            return None
+            raise Hopeless(TOO_BIG)
         if self._state not in (State.RCPT, State.BDAT):
             # Not now; but its octets must not be taken for commands.
-            reply = self._out_of_order(COMMANDS[b"BDAT"])
+            reply = self._out_of_order("BDAT")
             self._transaction = Transaction(None, self._config.max_size)
             self._transaction.incoming.refuse(reply)
         self._read = Server._read_body
@@ -384,7 +327,9 @@ class Server:
         return None
 
     def _vrfy(self, argument: bytes) -> object:
-        self._trifle(say.CANNOT_VERIFY if argument else Reply(501, "5.5.4", "Syntax: VRFY address"))
+        if not argument:
+            raise Refused(say.syntax_error("VRFY address"))
+        self._trifle(say.CANNOT_VERIFY)
         return None
 
     def _expn(self, _: bytes) -> object:
@@ -395,8 +340,7 @@ class Server:
         return None
 
     def _quit(self, _: bytes) -> object:
-        self._close(say.BYE)
-        return None
+        raise Hopeless(say.BYE)
 
     # -- the rest ------------------------------------------------------------------------------------------------
 
@@ -410,12 +354,10 @@ class Server:
             return "SMTP"
         return "ESMTP" + "S" * self._secured + "A" * bool(self.peer.login)
 
-    def _out_of_order(self, command: Command) -> Reply:
-        if command.name in ("DATA", "BDAT") and self._transaction is not None and self._transaction.refused:
+    def _out_of_order(self, command: str) -> Reply:
+        if command in ("DATA", "BDAT") and self._transaction is not None and self._transaction.refused:
             return say.NO_RECIPIENTS
-        if command.name == "MAIL" and self._state is State.CONNECTED:
-            return Reply(503, "5.5.1", "Say EHLO first")
-        return say.NOT_NOW
+        return say.HELLO_FIRST if command == "MAIL" and not self._greeted else say.NOT_NOW
 
     @property
     def _state(self) -> State:
@@ -479,7 +421,6 @@ _RUN: Mapping[str, Callable[[Server, bytes], object]] = {
     "HELP": Server._help,
     "QUIT": Server._quit,
 }
-_TABLE = {verb: (command, _RUN[command.name]) for verb, command in COMMANDS.items()}
 #: Events that wait for answer(), and what it does.
 _ANSWERS: Mapping[type, Callable[[Server, Any, Reply], None]] = {
     e.Connected: Server._on_connected,

@@ -22,6 +22,7 @@ BAD_BYTES: Final = Reply(500, "5.5.2", "Command holds control characters")
 BARE_LF: Final = Reply(500, "5.5.2", "Lines must end with CRLF")
 TOO_LONG: Final = Reply(500, "5.5.2", "Line is too long")
 FOREIGN_PROTOCOL: Final = Reply(500, "5.5.1", "This is SMTP")
+HELLO_FIRST: Final = Reply(503, "5.5.1", "Say EHLO first")
 NOT_NOW: Final = Reply(503, "5.5.1", "Bad sequence of commands")
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 NEEDS_BDAT: Final = Reply(503, "5.5.1", "A BINARYMIME message is sent with BDAT")  # RFC 3030 §3
@@ -39,6 +40,11 @@ AUTH_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too 
 AUTH_UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
 
 _MAX_TEXT = 480  # RFC 5321 §4.5.3.1.5: 512 octets with code and CRLF
+
+
+def syntax_error(syntax: str) -> Reply:
+    """What to say about a command that is written otherwise."""
+    return Reply(501, "5.5.4", f"Syntax: {syntax}")
 
 
 @functools.lru_cache(maxsize=256)
