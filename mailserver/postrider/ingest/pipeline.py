@@ -14,13 +14,12 @@ from postrider.ingest.examine import Examiners, Subject, examine
 from postrider.ingest.judge import judge
 from postrider.ingest.message import Arrival, Message, Prefix
 from postrider.ingest.ports import Ports, arrive
-from postrider.ingest.receipt import receipt_for
+from postrider.ingest.receipt import Receipt, receipt_for
 from postrider.ingest.redeliver import redeliver
 from postrider.ingest.route import NO_RELAY, route
 from postrider.ingest.sign import signed
 from postrider.ingest.spool import Spool
-from postrider.model.address import Address
-from postrider.model.envelope import Envelope, Notify, Recipient, Source
+from postrider.model.envelope import Envelope, Source
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply
 from postrider.model.verdict import Verdict
 from postrider.store.transactions import IntakeDone, Settlement, StoreError
@@ -108,7 +107,9 @@ class Ingest:
 
         Anything but 2xx changed nothing. Raises StoreError: FENCED when the row is somebody else's by now.
         """
-        return await redeliver(self._ports, spool, row)
+        reply, receipt = await redeliver(self._ports, spool, row)
+        await self._send(receipt)
+        return reply
 
     async def _take(self, spool: Spool, arrival: Arrival, settle: Sequence[Settlement] = ()) -> IntakeDone:
         """Walk through the table."""
@@ -130,14 +131,15 @@ class Ingest:
             queued=len(done.queued),
             seconds=self._ports.clock.monotonic() - started,
         )
-        if receipt is not None:
-            await self._send_receipt(*receipt)
+        await self._send(receipt)
         return done
 
-    async def _send_receipt(self, data: bytes, to: Address) -> None:
+    async def _send(self, receipt: Receipt | None) -> None:
         """RFC 3461 §4.1 NOTIFY=SUCCESS. The message itself is durable whatever happens here."""
+        if receipt is None:
+            return
         try:
-            await self.own(data, Envelope(None, (Recipient(to, Notify.NEVER),), smtputf8=not to.is_ascii))
+            await self.own(receipt.data, receipt.envelope)
         except (Refused, StoreError, OSError):
             self._ports.events.emit("server.failure", where="receipt", exc_info=True)
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from postrider.ingest.message import Message
 from postrider.mime.compose import Notice, Returned, Status, delivery_status
-from postrider.model.address import Address
-from postrider.model.envelope import Notify
+from postrider.model.envelope import Envelope, Notify, Recipient
 from postrider.model.ports import Random
 from postrider.store.transactions import IntakeDone
 
 
-def receipt_for(message: Message, done: IntakeDone, random: Random) -> tuple[bytes, Address] | None:
-    """The notice and whom it goes to; None where nobody asked, or there is nobody to tell (RFC 5321 §6.1)."""
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A notice of success, and whom it goes to."""
+
+    data: bytes
+    envelope: Envelope
+
+
+def receipt_for(message: Message, done: IntakeDone, random: Random) -> Receipt | None:
+    """What the sender of a message that was just committed is to get.
+
+    None where nobody asked, or there is nobody to tell (RFC 5321 §6.1).
+    """
     arrival, envelope = message.arrival, message.arrival.envelope
     told = [
         Status(str(one.recipient.address), "delivered", "2.1.5", one.recipient.orcpt, last_attempt=arrival.at)
@@ -33,4 +45,5 @@ def receipt_for(message: Message, done: IntakeDone, random: Random) -> tuple[byt
         envid=envelope.envid,
         smtputf8=envelope.smtputf8,
     )
-    return delivery_status(notice), envelope.sender
+    to = (Recipient(envelope.sender, Notify.NEVER),)
+    return Receipt(delivery_status(notice), Envelope(None, to, smtputf8=envelope.smtputf8))

@@ -8,6 +8,7 @@ from postrider.ingest import stamp
 from postrider.ingest.commit import commit, intake
 from postrider.ingest.message import Message, Prefix
 from postrider.ingest.ports import Ports, arrive
+from postrider.ingest.receipt import Receipt, receipt_for
 from postrider.ingest.route import route
 from postrider.ingest.spool import Spool
 from postrider.model.address import Address
@@ -20,29 +21,30 @@ DELIVERED = Reply(250, "2.1.5", "Delivered")
 OVER_QUOTA = Reply(452, "4.2.2", "The mailbox is full")
 
 
-async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> Reply:
+async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> tuple[Reply, Receipt | None]:
     """Deliver a row whose blob was written to `spool`, and settle the row with that in one transaction; or say why not.
 
-    Raises StoreError: FENCED when the row is somebody else's by now.
+    With it the receipt that the sender may have asked for. Raises StoreError: FENCED when the row is somebody else's
+    by now.
     """
     try:
         message = _message(ports, spool, row)
         if message.routed.dead:
-            return message.routed.dead[0].reply
+            return message.routed.dead[0].reply, None
         # Accepted and counted before: the deliveries take the place of the row.
         once_more = msgspec.structs.replace(
             intake(message), count=False, account=row.account, body_type=row.body, smtputf8=row.smtputf8
         )
-        await commit(ports.store.writer, once_more)
+        done = await commit(ports.store.writer, once_more)
+        return DELIVERED, receipt_for(message, done, ports.random)
     except Refused as refused:
-        return refused.reply
+        return refused.reply, None
     except StoreError as error:
         if error.reason is not Reason.OVER_QUOTA:
             raise
-        return OVER_QUOTA
+        return OVER_QUOTA, None
     finally:
         spool.close()
-    return DELIVERED
 
 
 def _message(ports: Ports, spool: Spool, row: QueueRow) -> Message:

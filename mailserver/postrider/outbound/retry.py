@@ -24,11 +24,10 @@ class Fate(enum.Enum):
 
 
 class Report(enum.StrEnum):
-    """The action field of a DSN (RFC 3464 §2.3.3)."""
+    """The action field of a DSN (RFC 3464 §2.3.3); ingest itself reports what lies in our own mailboxes."""
 
     FAILED = "failed"
     DELAYED = "delayed"
-    DELIVERED = "delivered"
     RELAYED = "relayed"
 
 
@@ -61,18 +60,12 @@ class Attempted:
     reply: Reply
     #: The reply came from a server that knows DSN, so "relayed" is its business from here on (RFC 3461 §5.2.2).
     dsn_passed_on: bool = False
-    #: The message lies in a mailbox of ours now.
-    final: bool = False
 
 
 def decide(row: Row, attempted: Attempted, policy: QueuePolicy, random: Random) -> Decision:
     """The fate of one recipient."""
     if attempted.reply.ok:
-        success = None
-        if attempted.final:
-            success = Report.DELIVERED
-        elif not attempted.dsn_passed_on:
-            success = Report.RELAYED
+        success = None if attempted.dsn_passed_on else Report.RELAYED
         return Decision(Fate.DELIVERED, report=success if wants(row, success) else None)
     age = attempted.now - row.created
     if attempted.reply.permanent or age >= policy.lifetime:
@@ -93,7 +86,6 @@ def interval(attempts: int, policy: QueuePolicy, random: Random) -> int:
 _NEEDS = {
     Report.FAILED: Notify.FAILURE,
     Report.DELAYED: Notify.DELAY,
-    Report.DELIVERED: Notify.SUCCESS,
     Report.RELAYED: Notify.SUCCESS,
 }
 #: What a sender who said nothing is told; of delays too, which RFC 3461 §4.1 leaves to us.

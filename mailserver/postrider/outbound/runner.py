@@ -221,8 +221,10 @@ class Runner:
         ]
         for row in ours:
             reply = await self._redeliver(row)
-            if reply is not None:
-                await self._settler.settle(parcel.only([row]), [Delivered(row, reply)], delivered_here=reply.ok)
+            if reply is not None and reply.ok:
+                self._settler.delivered_here(Delivered(row, reply))
+            elif reply is not None:
+                await self._settler.settle(parcel.only([row]), [Delivered(row, reply)])
         return parcel.only(row for row in parcel.rows if row not in ours)
 
     async def _redeliver(self, row: QueueRow) -> Reply | None:

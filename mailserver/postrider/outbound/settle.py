@@ -32,24 +32,25 @@ class Settler:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    async def settle(self, parcel: Parcel, results: Sequence[Delivered], *, delivered_here: bool = False) -> None:
-        """Write what became of the rows of a parcel. `delivered_here`: that is done, only the sender is to be told.
-
-        Raises StoreError when the store takes nothing; the rows stay claimed then.
-        """
+    async def settle(self, parcel: Parcel, results: Sequence[Delivered]) -> None:
+        """Write what became of the rows of a parcel. Raises StoreError; then they stay claimed."""
         told = []
         silent = []
         for one in results:
-            decision = self._decide(one, final=delivered_here)
-            self._log(one, decision)
+            decision = self._decide(one)
+            self._log(one, decision.fate)
             if decision.report is None:
                 silent.append(self._settlement(one, decision))
             else:
                 told.append(Told(one, decision))
         if told:
-            silent += await self._tell(parcel, told, settled=delivered_here)
-        if silent and not delivered_here:
+            silent += await self._tell(parcel, told)
+        if silent:
             await self._commit(silent)
+
+    def delivered_here(self, one: Delivered) -> None:
+        """A row that was settled by its delivery into a mailbox of ours."""
+        self._log(one, Fate.DELIVERED)
 
     async def give_back(self, parcel: Parcel) -> None:
         """Rows that were claimed and not begun are due at once for whoever comes next."""
@@ -58,10 +59,10 @@ class Settler:
             [Settlement(row.id, row.epoch, Outcome.RETRY, now, row.last_reply, row.delay_told) for row in parcel.rows]
         )
 
-    def _decide(self, one: Delivered, *, final: bool) -> Decision:
+    def _decide(self, one: Delivered) -> Decision:
         ports, row = self._ports, one.row
         facts = Row(row.created, row.attempts, Notify(row.notify), row.delay_told, bool(row.sender))
-        attempted = Attempted(int(ports.clock.now()), one.reply, dsn_passed_on=one.dsn, final=final)
+        attempted = Attempted(int(ports.clock.now()), one.reply, dsn_passed_on=one.dsn)
         return decide(facts, attempted, ports.directory().server.queue, ports.random)
 
     def _settlement(self, one: Delivered, decision: Decision) -> Settlement:
@@ -70,11 +71,11 @@ class Settler:
         outcome = Outcome(decision.fate.value)
         return Settlement(row.id, row.epoch, outcome, decision.due, str(one.reply)[:MAX_REPLY], delayed)
 
-    async def _tell(self, parcel: Parcel, told: Sequence[Told], *, settled: bool) -> list[Settlement]:
+    async def _tell(self, parcel: Parcel, told: Sequence[Told]) -> list[Settlement]:
         """Send the notice, which settles its rows; returns what is to be settled without one when that fails."""
         ports = self._ports
         occasion = Occasion(ports.directory().server, ports.clock.now(), ports.random.token(10).hex())
-        settle = [] if settled else [self._settlement(one.delivered, one.decision) for one in told]
+        settle = [self._settlement(one.delivered, one.decision) for one in told]
         try:
             data = await bounce.notice(parcel, told, ports.store.reader, occasion)
             await ports.ingest.own(data, bounce.addressed(parcel.rows[0]), settle)
@@ -106,11 +107,11 @@ class Settler:
             for one in settlements:
                 await self._commit([one])
 
-    def _log(self, one: Delivered, decision: Decision) -> None:
+    def _log(self, one: Delivered, fate: Fate) -> None:
         row = one.row
-        self._ports.metrics.count("postrider_delivery_attempts_total", result=decision.fate.value)
+        self._ports.metrics.count("postrider_delivery_attempts_total", result=fate.value)
         self._ports.events.emit(
-            _EVENTS[decision.fate],
+            _EVENTS[fate],
             id=row.id,
             destination=row.destination,
             recipient=row.recipient,

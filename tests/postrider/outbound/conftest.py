@@ -193,7 +193,6 @@ class Post:
     log: io.StringIO
     snapshot: c.Snapshot
     servers: list[asyncio.Server] = field(default_factory=list)
-    runner: Runner | None = None
 
     def settings(self, **changes: object) -> None:
         """Change what the server's row says."""
@@ -226,17 +225,20 @@ class Post:
 
     async def settled(self, enough: Callable[[Sequence[QueueRow]], bool] | None = None) -> list[QueueRow]:
         """Let the runner work until nothing is due, or the queue is as asked for; the rows that are left."""
-        running = asyncio.create_task((self.runner or Runner(self.ports, range(LANES))).run())
+        runner = Runner(self.ports, range(LANES))
+        running = asyncio.create_task(runner.run())
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 while True:
                     rows = list(await self.store.reader.queue(limit=10_000))
                     if enough(rows) if enough else all(self._waits(row) for row in rows):
-                        return rows
+                        break
                     await asyncio.sleep(0.005)
+                await runner.drain()
+                await running
         finally:
             running.cancel()
-            await asyncio.gather(running, return_exceptions=True)
+        return list(await self.store.reader.queue(limit=10_000))
 
     def _waits(self, row: QueueRow) -> bool:
         return row.state == "held" or (row.state == "ready" and row.due > self.clock.at)

@@ -35,7 +35,6 @@ def row(notify: Notify = Notify.DEFAULT, **changes: object) -> Row:
         (row(), Attempted(10, OK), Fate.DELIVERED, None),
         (row(Notify.SUCCESS), Attempted(10, OK), Fate.DELIVERED, Report.RELAYED),
         (row(Notify.SUCCESS), Attempted(10, OK, dsn_passed_on=True), Fate.DELIVERED, None),
-        (row(Notify.SUCCESS), Attempted(10, OK, final=True), Fate.DELIVERED, Report.DELIVERED),
         (row(Notify.SUCCESS, has_sender=False), Attempted(10, OK), Fate.DELIVERED, None),
         (row(), Attempted(10, NO), Fate.BOUNCED, Report.FAILED),
         (row(Notify.NEVER), Attempted(10, NO), Fate.BOUNCED, None),
