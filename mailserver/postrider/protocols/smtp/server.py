@@ -20,6 +20,7 @@ from postrider.protocols.smtp.grammar import Mail, parse_bdat, parse_helo, parse
 from postrider.protocols.smtp.incoming import TOO_BIG
 from postrider.protocols.smtp.lines import MAX_COMMAND, Hopeless, Lines, understood
 from postrider.protocols.smtp.offer import ServerConfig, greeting, help_on
+from postrider.protocols.smtp.patience import Patience
 from postrider.protocols.smtp.transaction import Ended, Transaction
 
 _IDLE = (State.CONNECTED, State.GREETED)
@@ -37,7 +38,7 @@ class Server:
         self._config = config
         self._buffer = Buffer()
         self._lines = Lines(self._buffer)
-        self._output: list[bytes] = []
+        self._patience = Patience(config)
         self._read: Callable[[Server], object] = Server._read_command
         self._greeted = False
         self._extended = False
@@ -45,9 +46,8 @@ class Server:
         self._asked: object = e.Connected()
         self._handed_out = False  # _asked was returned by next_event
         self._after: object = None  # the event that follows a Discarded
-        self._over = False
         self._draining = False
-        self._faults = self._trifles = self._failed_logins = 0
+        self._failed_logins = 0
         self._mail: Mail | None = None  # waits for its answer
         self._transaction: Transaction | None = None
         self._exchange: Exchange | None = None
@@ -68,14 +68,14 @@ class Server:
         if self._after is not None:
             event, self._after = self._after, None
             return self._hand_out(event)
-        while not self._over:
+        while not self._patience.over:
             try:
                 event = self._read(self)
             except Hopeless as hopeless:
-                self._close(hopeless.reply)
+                self._patience.leave(hopeless.reply)
                 continue
             except Refused as refused:
-                self._fault(refused.reply)
+                self._patience.fault(refused.reply)
                 continue
             if event is None:
                 continue
@@ -86,15 +86,12 @@ class Server:
 
     def take_output(self) -> bytes:
         """Bytes to send; each is handed out once."""
-        output = self._output
-        if not output:
-            return b""
-        self._output = []
-        return output[0] if len(output) == 1 else b"".join(output)
+        return self._patience.take_output()
 
     def timed_out(self) -> None:
         """The client kept silent for `timeout` seconds."""
-        self._close(say.TIMED_OUT)
+        self._patience.leave(say.TIMED_OUT)
+        self._asked = self._after = None
 
     def tls_started(self) -> None:
         """The handshake is done: the client starts over, nothing it said before counts (RFC 3207 §4.2)."""
@@ -134,57 +131,58 @@ class Server:
 
     def _on_connected(self, _: object, reply: Reply) -> None:
         if reply.ok:
-            self._say(reply)
+            self._patience.say(reply)
         else:
-            self._close(reply)
+            self._patience.leave(reply)
 
     def _on_hello(self, event: e.Hello, reply: Reply) -> None:
         if not reply.ok:
-            self._trifle(reply)
+            self._patience.trifle(reply)
             return
         self._extended = event.extended
         self._greeted = True
         self.peer = replace(self.peer, helo=event.name, protocol=self._protocol())
         if event.extended:
-            offers_auth = self._config.submission and self._secured and not self.peer.login
-            self._output.append(greeting(self._config, offers_tls=self._offers_tls, offers_auth=offers_auth))
+            tls = self._config.tls_offered and not self._secured
+            auth = self._config.submission and self._secured and not self.peer.login
+            self._patience.say_raw(greeting(self._config, offers_tls=tls, offers_auth=auth))
         else:
-            self._say(Reply(250, "", self._config.hostname))
+            self._patience.say(Reply(250, "", self._config.hostname))
 
     def _on_auth(self, _: object, reply: Reply) -> None:
         if reply.ok:
             self.peer = replace(self.peer, protocol=self._protocol())
-            self._say(reply)
+            self._patience.say(reply)
             return
         self._failed_logins += 1
         if self._failed_logins >= self._config.max_failed_logins:
-            self._say(reply)
-            self._close(say.TOO_MANY_ERRORS)
+            self._patience.say(reply)
+            self._patience.leave(say.TOO_MANY_ERRORS)
         else:
-            self._fault(reply)
+            self._patience.fault(reply)
 
     def _on_mail(self, _: object, reply: Reply) -> None:
         if reply.ok:
             self._transaction = Transaction(self._mail, self._config.max_size)
-            self._say(reply)
+            self._patience.say(reply)
         else:
-            self._trifle(reply)
+            self._patience.trifle(reply)
         self._mail = None
 
     def _on_rcpt(self, event: e.RcptTo, reply: Reply) -> None:
         transaction = self._under_way()
         if reply.ok:
             transaction.recipients.append(event.recipient)
-            self._say(reply)
+            self._patience.say(reply)
         else:
             transaction.refused = True
-            self._trifle(reply)
+            self._patience.trifle(reply)
 
     def _on_message(self, _: object, reply: Reply) -> None:
         if reply.ok:
-            self._faults = self._trifles = 0
+            self._patience.forgive()
         self._transaction = None
-        self._say(reply)
+        self._patience.say(reply)
 
     # -- reading -------------------------------------------------------------------------------------------------
 
@@ -232,14 +230,14 @@ class Server:
             self._transaction = None
             raise Refused(transaction.void)
         if event is Ended.CHUNK:
-            self._say(Reply(250, "2.0.0", f"{transaction.incoming.size} octets received"))
+            self._patience.say(Reply(250, "2.0.0", f"{transaction.incoming.size} octets received"))
             return None
         return e.EndOfMessage(transaction.envelope(self.peer))
 
     # -- commands ------------------------------------------------------------------------------------------------
 
     def _hello(self, argument: bytes, *, extended: bool) -> object:
-        self._trifles += 1
+        self._patience.count_trifle()
         return self._reset_then(e.Hello(parse_helo(argument), extended))
 
     def _ehlo(self, argument: bytes) -> object:
@@ -253,7 +251,7 @@ class Server:
             raise Refused(say.TLS_ALREADY if self._secured else say.NOT_AVAILABLE)
         # RFC 3207 §6: what came in clear behind the command must not be taken for what comes encrypted.
         self._read = Server._await_tls
-        self._say(say.READY_FOR_TLS)
+        self._patience.say(say.READY_FOR_TLS)
         return _START_TLS
 
     def _await_tls(self) -> object:
@@ -270,7 +268,7 @@ class Server:
             return e.AuthAttempt(exchange.name, step.login, step.password)
         self._exchange = exchange
         self._read = Server._read_auth
-        self._output.append(b"334 " + step.text + b"\r\n")
+        self._patience.say_raw(b"334 " + step.text + b"\r\n")
         return None
 
     def _mail_from(self, argument: bytes) -> object:
@@ -288,7 +286,7 @@ class Server:
         recipient = parse_rcpt(argument, self._config.postmaster_domain or self._config.hostname, smtputf8)
         if len(transaction.recipients) >= self._config.max_recipients:  # RFC 5321 §4.5.3.1.10
             transaction.refused = True
-            self._trifle(say.TOO_MANY_RECIPIENTS)
+            self._patience.trifle(say.TOO_MANY_RECIPIENTS)
             return None
         return e.RcptTo(recipient)
 
@@ -298,7 +296,7 @@ class Server:
             raise Refused(say.NEEDS_BDAT)
         transaction.start_data()
         self._read = Server._read_body
-        self._say(say.START_MAIL)
+        self._patience.say(say.START_MAIL)
         return None
 
     def _bdat(self, argument: bytes) -> object:
@@ -319,34 +317,30 @@ class Server:
 
     def _rset(self, _: bytes) -> object:
         event = self._reset_then(None)
-        self._trifle(say.OK)
+        self._patience.trifle(say.OK)
         return event
 
     def _noop(self, _: bytes) -> object:
-        self._trifle(say.OK)
+        self._patience.trifle(say.OK)
         return None
 
     def _vrfy(self, argument: bytes) -> object:
         if not argument:
             raise Refused(say.syntax_error("VRFY address"))
-        self._trifle(say.CANNOT_VERIFY)
+        self._patience.trifle(say.CANNOT_VERIFY)
         return None
 
     def _expn(self, _: bytes) -> object:
         raise Refused(say.NOT_AVAILABLE)
 
     def _help(self, argument: bytes) -> object:
-        self._trifle(help_on(argument.upper()))
+        self._patience.trifle(help_on(argument.upper()))
         return None
 
     def _quit(self, _: bytes) -> object:
         raise Hopeless(say.BYE)
 
     # -- the rest ------------------------------------------------------------------------------------------------
-
-    @property
-    def _offers_tls(self) -> bool:
-        return self._config.tls_offered and not self._secured
 
     def _protocol(self) -> str:
         """The Received `with` keyword (RFC 3848)."""
@@ -378,31 +372,6 @@ class Server:
             return event
         self._after = event
         return e.Discarded()
-
-    def _say(self, reply: Reply) -> None:
-        self._output.append(say.encode(reply))
-
-    def _fault(self, reply: Reply) -> None:
-        """The client did something wrong; too much of that and it has to go."""
-        self._faults += 1
-        if self._faults >= self._config.max_faults:
-            self._close(say.TOO_MANY_ERRORS)
-        else:
-            self._say(reply)
-
-    def _trifle(self, reply: Reply) -> None:
-        """Nothing wrong, and no mail either."""
-        self._trifles += 1
-        if self._trifles >= self._config.max_trifles:
-            self._close(say.TOO_MANY_ERRORS)
-        else:
-            self._say(reply)
-
-    def _close(self, reply: Reply) -> None:
-        if not self._over:
-            self._say(reply)
-            self._over = True
-            self._asked = self._after = None
 
 
 _RUN: Mapping[str, Callable[[Server, bytes], object]] = {
