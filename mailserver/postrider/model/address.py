@@ -11,7 +11,7 @@ import idna
 
 # RFC 5321 §4.5.3.1: octets, not characters.
 MAX_LOCAL = 64
-MAX_DOMAIN = 255
+MAX_DOMAIN = 253  # RFC 1035 §3.1: 255 octets on the wire, two of which nobody writes
 MAX_ADDRESS = 254  # RFC 3696 erratum 1690: a path of 256 less its angle brackets
 
 # RFC 5322 §3.2.3 atext; RFC 6531 §3.3 adds every non-ASCII character.
@@ -20,7 +20,7 @@ _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 # RFC 5321 §4.1.2: qtextSMTP and quoted-pairSMTP.
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\ud7ff\ue000-\U0010ffff]|\\[\x20-\x7e])*"')
 _LDH_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
-_LITERAL = re.compile(r"\[(?:IPv6:)?([0-9A-Fa-f:.]+)\]", re.IGNORECASE)
+_LITERAL = re.compile(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", re.IGNORECASE)
 
 
 class AddressError(ValueError):
@@ -72,10 +72,10 @@ def parse_address(text: str) -> Address:
 
 
 def normal_local(local: str) -> str:
-    """The local part as keys hold it: quoting removed where it changes nothing, NFC, case-folded."""
+    """The local part as keys hold it: no more quoting than it needs, NFC, case-folded."""
     if local.startswith('"') and local.endswith('"') and len(local) >= 2:
         bare = re.sub(r"\\(.)", r"\1", local[1:-1])
-        local = bare if _DOT_STRING.fullmatch(bare) else local
+        local = bare if _DOT_STRING.fullmatch(bare) else '"' + re.sub(r'(["\\])', r"\\\1", bare) + '"'
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", local).casefold())
 
 
@@ -101,10 +101,10 @@ def normal_domain(domain: str) -> str:
 def _normal_literal(domain: str) -> str:
     match = _LITERAL.fullmatch(domain)
     try:
-        address = ipaddress.ip_address(match[1]) if match else None
+        address = ipaddress.ip_address(match[2]) if match else None
     except ValueError:
         address = None
-    if address is None:
+    if match is None or address is None or bool(match[1]) is not (address.version == 6):
         raise AddressError(f"{_shown(domain)} is not an address literal (RFC 5321 §4.1.3)")
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
