@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from postrider import roles
-from postrider.app.processes import supervise
+from postrider.app.supervisor import supervise
 from postrider.supervise.settings import Settings
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

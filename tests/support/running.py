@@ -150,7 +150,7 @@ class Running:
                 assert time.monotonic() < end, f"{login}: fewer than {count} messages in {folder}"
                 time.sleep(0.05)
             client.select_folder(folder, readonly=True)
-            return [row[b"BODY[]"] for row in client.fetch("1:*", ["BODY.PEEK[]"]).values()]
+            return [row[b"BODY[]"] for row in client.fetch(client.search(), ["BODY.PEEK[]"]).values()]
 
     def terminate(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
 from postrider.accounts.vanished import Vanished
+from postrider.app import child
 from postrider.contract import files
 from postrider.contract.model import Snapshot
 from postrider.edge.driver import Service
@@ -30,6 +32,9 @@ from postrider.store.values import LANES
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
+
+#: The writer may have to wait for another one to leave the data directory.
+START_SECONDS = 60.0
 
 
 class NoSnapshot(Exception):
@@ -56,7 +61,7 @@ class FrontWork:
     async def start(self) -> None:
         """Connect to the writer, then listen."""
         settings = self._settings
-        self._store = await stores.connect(settings.data, settings.socket)
+        self._store = await stores.connect(settings.data, settings.socket, seconds=START_SECONDS)
         self._vanished = Vanished(self._store, self._clock)
         spool = Path(settings.data) / "spool" / str(self._index)
         _make_empty(spool)
@@ -193,3 +198,7 @@ def _make_empty(spool: Path) -> None:
     spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in spool.iterdir():
         left.unlink()
+
+
+if __name__ == "__main__":
+    sys.exit(child.run("front", FrontWork))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
+from postrider.app import child
 from postrider.net.system import SystemClock
 from postrider.store import open as stores
 from postrider.supervise.settings import Settings
@@ -50,3 +52,7 @@ class WriterWork:
         """The commit loop ended by itself: so does the process, and with it the group."""
         self._events.emit("server.failure", where="writer", reason=repr(loop.exception()))
         os._exit(os.EX_SOFTWARE)
+
+
+if __name__ == "__main__":
+    sys.exit(child.run("writer", lambda settings, _, events: WriterWork(settings, events)))

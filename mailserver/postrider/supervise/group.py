@@ -25,9 +25,8 @@ from postrider.telemetry.events import Events
 
 #: Seconds between looks at the snapshot's directory.
 LOOK_EVERY = 0.2
-#: The writer waits up to 30 s for another one to leave the data directory.
-WRITER_START = 60.0
-FRONT_START = 30.0
+#: The writer waits up to 30 s for another one to leave the data directory, and the fronts for the writer.
+START_SECONDS = 90.0
 #: Seconds before a front that died is started again.
 FRONT_RESTART = 1.0
 
@@ -125,11 +124,9 @@ class Group:
     # -- the processes -------------------------------------------------------------------------------------------
 
     async def _processes(self) -> None:
-        """Start everything in order and watch it; returns only by exception."""
-        self._writer = await self._start("writer", 0)
-        await self._writer.come_up(WRITER_START)
+        """Start everything and watch it; returns only by exception. Fronts wait for the writer's socket."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._watch_writer(self._writer))
+            group.create_task(self._keep_writer())
             await self._news.wait()
             for index in range(self.settings.fronts):
                 group.create_task(self._keep_front(index))
@@ -139,7 +136,9 @@ class Group:
         environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": self.settings.metrics}
         return await processes.start(name, index, self.settings, environment)
 
-    async def _watch_writer(self, writer: ChildProcess) -> None:
+    async def _keep_writer(self) -> None:
+        writer = self._writer = await self._start("writer", 0)
+        await writer.come_up(START_SECONDS)
         status = await writer.ended()
         if not self._stop.is_set():
             # DESIGN section 3: an fsync error ends the group; nothing restarts a writer inside.
@@ -148,7 +147,7 @@ class Group:
     async def _keep_front(self, index: int) -> None:
         while not self._stop.is_set():
             front = self._fronts[index] = await self._start("front", index)
-            await front.come_up(FRONT_START)
+            await front.come_up(START_SECONDS)
             if self._snapshot is not None:
                 front.channel.say(Load(self._snapshot.generation))
             status = await front.ended()

@@ -68,15 +68,14 @@ class ChildProcess:
 
 
 async def start(name: str, index: int, settings: Settings, environment: Mapping[str, str]) -> ChildProcess:
-    """Start `python -m postrider.app NAME INDEX DESCRIPTOR SETTINGS`; the descriptor is its end of the channel."""
+    """Start `python -m postrider.app.NAME INDEX DESCRIPTOR SETTINGS`; the descriptor is its end of the channel."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with theirs:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "postrider.app",
-            name,
+            f"postrider.app.{name}",
             str(index),
             str(theirs.fileno()),
             msgspec.json.encode(settings).decode(),

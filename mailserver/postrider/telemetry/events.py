@@ -43,6 +43,11 @@ EVENTS: Mapping[str, tuple[int, str]] = {
 }
 
 
+def level_of(name: str) -> int:
+    """The level that is called "debug", "info", "warning" or "error"; unknown names are info."""
+    return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
+
+
 class Events:
     """Emits events as JSON lines to a stream."""
 

@@ -1,0 +1,51 @@
+"""The supervisor's process, from its first line to its exit status."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+import uvloop
+
+from postrider.store import open as stores
+from postrider.store.ports import Store
+from postrider.supervise.group import Group, GroupFailed
+from postrider.supervise.processes import ChildFailed
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events, level_of
+
+
+def supervise(settings: Settings) -> int:
+    """Run a process group until it ends; the exit status of the command."""
+    events = Events(level=level_of(settings.log_level), role="supervisor")
+    events.emit("server.start", pid=os.getpid())
+    failures: list[BaseException] = []
+    try:
+        uvloop.run(Group(settings, events, _Counters(settings).read).run())
+    except* (GroupFailed, ChildFailed, OSError) as failed:
+        failures = _leaves(failed)
+    for failure in failures:
+        events.emit("server.failed", reason=str(failure))
+    if not failures:
+        events.emit("server.stop", pid=os.getpid())
+    return 1 if failures else 0
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves
+
+
+class _Counters:
+    """Reads the store's counters as a front would, once the writer serves."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._store: Store | None = None
+
+    async def read(self) -> Mapping[str, int]:
+        if self._store is None:
+            self._store = await stores.connect(self._settings.data, self._settings.socket, seconds=1.0)
+        return await self._store.reader.counters()
