@@ -79,7 +79,7 @@ class SnapshotWatch:
         )
 
     def _accept(self, snapshot: Snapshot) -> None:
-        problems = check(snapshot)
+        problems = [problem for problem in check(snapshot) if problem.drops]
         if problems:
             rows = tuple(RefusedRow(p.kind, p.namespace, p.name, p.reason, p.message) for p in problems[:SHOWN])
             reason = f"{len(problems)} objects are wrong; the first is {problems[0].kind} {problems[0].name}"
