@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
-from postrider.protocols.engine import NEED_DATA, Closed, Engine, StartTls
+from postrider.edge.session import Session
+from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 
 if TYPE_CHECKING:
     from postrider.edge.listener import Listener
@@ -21,48 +22,6 @@ STALL_SECONDS = 300.0
 OUTPUT_HIGH_WATER = 256 * 1024
 #: Events handled before output is sent, so that a pipelining peer cannot pile it up.
 _EVENTS_PER_FLUSH = 64
-
-
-class Session(Protocol):
-    """One conversation: decides on what its engine reports."""
-
-    @property
-    def engine(self) -> Engine:
-        """The engine of this connection."""
-        ...
-
-    def handle(self, event: object) -> Awaitable[None] | None:
-        """Decide on one event and answer the engine, at once (None) or when the awaitable is done.
-
-        Nothing more is processed before that, and reading stops when too much has arrived meanwhile.
-        """
-        ...
-
-    def failed(self) -> None:
-        """handle raised something unexpected (it is logged): answer the engine that something is wrong here."""
-        ...
-
-    def lost(self) -> None:
-        """The connection is over and no handler runs; called once. Release what is held."""
-        ...
-
-
-class Service(Protocol):
-    """Makes sessions."""
-
-    @property
-    def name(self) -> str:
-        """The listener's name in metrics and logs."""
-        ...
-
-    @property
-    def busy(self) -> bytes:
-        """What a client hears that is one too many."""
-        ...
-
-    def open(self, link: Connection) -> Session:
-        """A connection stands (after the handshake, where TLS comes first)."""
-        ...
 
 
 class Connection(asyncio.Protocol):

@@ -14,7 +14,7 @@ A file is `transcripts/<protocol>/<behaviour>.txt`; each of its lines is one of
 
 with the escapes \r \n \0 \\ \xNN \t and \{N*text}, text N times, in C and S lines.
 
-A test module says PROTOCOL = "smtp", has a function scene(settings) that makes a session (edge.driver.Session with
+A test module says PROTOCOL = "smtp", has a function scene(settings) that makes a session (edge.session.Session with
 a list `notes` of strings), and tests that ask for `transcript` and `play` or `play_over_socket`:
 each transcript is then played whole, byte by byte, at random splits and over a real socket.
 """
@@ -35,8 +35,9 @@ import pytest
 import trustme
 
 from postrider.contract.model import Limits
-from postrider.edge.driver import Connection, Session
+from postrider.edge.driver import Connection
 from postrider.edge.listener import Admission, Bind, Listener, Surroundings
+from postrider.edge.session import Session
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics

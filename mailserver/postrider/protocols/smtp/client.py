@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import base64
 import enum
-import re
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from postrider.model.address import Address, normal_domain
-from postrider.model.envelope import Envelope, Notify, Recipient
+from postrider.model.envelope import Envelope
 from postrider.model.reply import Reply
-from postrider.protocols.buffer import Buffer, LineTooLong
+from postrider.protocols.buffer import Buffer
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
-from postrider.protocols.smtp.body import DotStuffer, Purity
 from postrider.protocols.smtp.events import Failed, Outcome, Ready, WantBody
-
-_LINE = re.compile(rb"([2-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL)
-_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
-# RFC 5321 §4.5.3.1.5 says 512; real servers say more.
-_MAX_LINE = 4096
-_MAX_REPLY_LINES = 200
+from postrider.protocols.smtp.outgoing import Outgoing, mail_command, negative, rcpt_command
+from postrider.protocols.smtp.replies import NotSmtp, Replies, Said
 
 _NOT_SAID = Reply(450, "4.4.2", "the server did not answer")
 _NO_UTF8 = Reply(550, "5.6.7", "the next server takes no internationalised addresses (SMTPUTF8)")
 _NO_BINARY = Reply(554, "5.6.1", "the next server takes no binary messages (BINARYMIME)")
 _UNCLEAN = Reply(554, "5.6.0", "the message holds bare CR, bare LF or NUL and cannot be sent")
+_HUNG_UP = Reply(450, "4.4.2", "the connection was closed by the server")
+_NO_SMTP = Reply(450, "4.5.0", "the server does not speak SMTP")
 _NO_TLS = Reply(454, "4.7.5", "TLS is required and the server does not offer it")
 
 
@@ -81,23 +76,6 @@ class _Step(enum.Enum):
         self.seconds = seconds
 
 
-@dataclass(slots=True)
-class _Transaction:
-    """One message on its way."""
-
-    envelope: Envelope
-    replies: list[Reply | None]
-    by_bdat: bool
-    stuffer: DotStuffer
-    purity: Purity
-    #: RCPTs answered so far.
-    answered: int = 0
-    #: The final dot, or BDAT LAST, is on the wire.
-    ended: bool = False
-    #: The first chunk the server refused.
-    refused: Reply | None = None
-
-
 class Client:
     """A sans-I/O engine (see protocols.engine) with the answers send, quit and body.
 
@@ -113,12 +91,12 @@ class Client:
         self._expected: deque[_Step] = deque([_Step.GREETING])
         self._unsent: deque[tuple[bytes, _Step]] = deque()
         self._events: deque[object] = deque()
-        self._lines: list[bytes] = []
+        self._replies = Replies(self._buffer)
         self._asked: object = None
         self._capabilities: dict[str, str] = {}
         self._secured = config.tls is Tls.IMPLICIT
         self._auth_lines: deque[bytes] = deque()
-        self._transaction: _Transaction | None = None
+        self._transaction: Outgoing | None = None
         self._body = False  # the server waits for the message
         self._needs_rset = False
         self._over = False
@@ -146,10 +124,17 @@ class Client:
             if self._body and not self._buffer.eof:
                 self._asked = WantBody()
                 return self._asked
-            if not self._read_reply():
-                if not self._buffer.eof:
-                    return NEED_DATA
-                self._break(Reply(450, "4.4.2", "the connection was closed by the server"))
+            try:
+                said = self._replies.read()
+            except NotSmtp:
+                self._break(_NO_SMTP)
+                continue
+            if said is not None:
+                self._on_reply(said)
+            elif self._buffer.eof:
+                self._break(_HUNG_UP)
+            else:
+                return NEED_DATA
         event = self._events.popleft()
         if isinstance(event, Ready):
             self._asked = event
@@ -174,8 +159,8 @@ class Client:
         """The handshake is done: what the server said before no longer counts (RFC 3207 §4.2)."""
         self._secured = True
         self._buffer.discard()
-        self._lines.clear()
-        self._capabilities.clear()
+        self._replies.forget()
+        self._capabilities = {}
         self._say(b"EHLO " + self._config.hostname.encode(), _Step.EHLO)
 
     # -- answers -------------------------------------------------------------------------------------------------
@@ -184,9 +169,7 @@ class Client:
         """Answers Ready: begin a transaction for all recipients of the envelope (at least one)."""
         self._answered(Ready)
         by_bdat = "CHUNKING" in self._capabilities and (self._config.chunking or envelope.body == "BINARYMIME")
-        self._transaction = _Transaction(
-            envelope, [None] * len(envelope.recipients), by_bdat, DotStuffer(), Purity(1 << 62)
-        )
+        self._transaction = Outgoing(envelope, by_bdat=by_bdat)
         if envelope.smtputf8 and "SMTPUTF8" not in self._capabilities:
             self._finish(_NO_UTF8)
             return
@@ -196,8 +179,9 @@ class Client:
         if self._needs_rset:
             self._needs_rset = False
             self._unsent.append((b"RSET", _Step.RSET))
-        self._unsent.append((self._mail(envelope), _Step.MAIL))
-        self._unsent.extend((self._rcpt(envelope, recipient), _Step.RCPT) for recipient in envelope.recipients)
+        offered = self._capabilities
+        self._unsent.append((mail_command(envelope, offered), _Step.MAIL))
+        self._unsent.extend((rcpt_command(envelope, one, offered), _Step.RCPT) for one in envelope.recipients)
         if not by_bdat:
             self._unsent.append((b"DATA", _Step.DATA))
         self._pump()
@@ -206,8 +190,7 @@ class Client:
         """Answers WantBody: the next bytes of the message with CRLF line ends, b"" when it is complete."""
         self._answered(WantBody)
         transaction = self._under_way()
-        clean = transaction.purity.check(chunk) if chunk else transaction.purity.finish()
-        if not clean and transaction.envelope.body != "BINARYMIME":
+        if not transaction.check(chunk):
             # The message must not be completed, and nothing but the end of the connection aborts DATA.
             self._break(_UNCLEAN)
         elif transaction.by_bdat:
@@ -230,7 +213,7 @@ class Client:
             raise RuntimeError(f"not asked for this: {self._asked}")
         self._asked = None
 
-    def _under_way(self) -> _Transaction:
+    def _under_way(self) -> Outgoing:
         if self._transaction is None:
             raise RuntimeError("no transaction")
         return self._transaction
@@ -245,32 +228,7 @@ class Client:
         while self._unsent and (together or not self._expected):
             self._say(*self._unsent.popleft())
 
-    def _path(self, address: Address, *, smtputf8: bool) -> bytes:
-        domain = address.domain if smtputf8 else normal_domain(address.domain)
-        return f"<{address.local}@{domain}>".encode()
-
-    def _mail(self, envelope: Envelope) -> bytes:
-        path = self._path(envelope.sender, smtputf8=envelope.smtputf8) if envelope.sender else b"<>"
-        words = [b"MAIL FROM:" + path]
-        if envelope.size and "SIZE" in self._capabilities:
-            words.append(b"SIZE=%d" % envelope.size)
-        # Departs from RFC 6152 §3: without 8BITMIME eight-bit content is sent all the same, undeclared; re-encoding
-        # would break signatures, and no server in use damages it.
-        if envelope.body == "BINARYMIME" or (envelope.body == "8BITMIME" and "8BITMIME" in self._capabilities):
-            words.append(b"BODY=" + envelope.body.encode())
-        if envelope.smtputf8:
-            words.append(b"SMTPUTF8")
-        if "DSN" in self._capabilities:
-            words += [f"{name}={value}".encode() for name, value in _dsn_of_mail(envelope)]
-        return b" ".join(words)
-
-    def _rcpt(self, envelope: Envelope, recipient: Recipient) -> bytes:
-        words = [b"RCPT TO:" + self._path(recipient.address, smtputf8=envelope.smtputf8)]
-        if "DSN" in self._capabilities:
-            words += [f"{name}={value}".encode() for name, value in _dsn_of_rcpt(recipient)]
-        return b" ".join(words)
-
-    def _send_chunk(self, transaction: _Transaction, chunk: bytes) -> None:
+    def _send_chunk(self, transaction: Outgoing, chunk: bytes) -> None:
         last = b"" if chunk else b" LAST"
         self._output += (b"BDAT %d%s\r\n" % (len(chunk), last), chunk)
         if chunk:
@@ -280,33 +238,15 @@ class Client:
         else:
             self._end_body(transaction)
 
-    def _end_body(self, transaction: _Transaction) -> None:
+    def _end_body(self, transaction: Outgoing) -> None:
         self._body = False
         transaction.ended = True
         self._expected.append(_Step.FINAL)
 
     # -- replies -------------------------------------------------------------------------------------------------
 
-    def _read_reply(self) -> bool:
-        """Take one line; False when more data is needed."""
-        try:
-            line = self._buffer.line(_MAX_LINE, bare_lf=True)
-        except LineTooLong:
-            line = b"-"
-        if line is None:
-            return False
-        match = _LINE.fullmatch(line)
-        if match is None or len(self._lines) >= _MAX_REPLY_LINES:
-            self._break(Reply(450, "4.5.0", "the server does not speak SMTP"))
-            return True
-        self._lines.append(line)
-        if match[2] != b"-":
-            reply = _reply(int(match[1]), self._lines)
-            lines, self._lines = self._lines, []
-            self._on_reply(reply, lines)
-        return True
-
-    def _on_reply(self, reply: Reply, lines: list[bytes]) -> None:
+    def _on_reply(self, said: Said) -> None:
+        reply = said.reply
         if not self._expected:  # unasked: 421 when it shuts down, all else is ignored
             if reply.code == 421:
                 self._break(reply)
@@ -318,7 +258,7 @@ class Client:
             return
         match step:
             case _Step.GREETING | _Step.EHLO | _Step.HELO | _Step.STARTTLS | _Step.AUTH:
-                self._on_opening(step, reply, lines)
+                self._on_opening(step, said)
             case _Step.QUIT:
                 self._over = True
             case _Step.RSET:
@@ -327,13 +267,14 @@ class Client:
                 self._on_transaction(step, reply)
         self._pump()
 
-    def _on_opening(self, step: _Step, reply: Reply, lines: list[bytes]) -> None:
+    def _on_opening(self, step: _Step, said: Said) -> None:
+        reply = said.reply
         match step:
             case _Step.GREETING if reply.code // 100 == 2:
                 self.greeting = reply.text
                 self._say(b"EHLO " + self._config.hostname.encode(), _Step.EHLO)
             case _Step.EHLO if reply.code // 100 == 2:
-                self._capabilities = dict(_capabilities(lines))
+                self._capabilities = said.capabilities()
                 self._after_hello()
             case _Step.EHLO if reply.permanent and self._config.tls in (Tls.NEVER, Tls.OPPORTUNISTIC):
                 # RFC 5321 §3.2: a server that does not know EHLO gets HELO.
@@ -350,7 +291,7 @@ class Client:
             case _Step.AUTH if reply.code == 334 and self._auth_lines:
                 self._say(self._auth_lines.popleft(), _Step.AUTH)
             case _:
-                self._fail(reply if reply.code >= 400 else Reply(450, "4.5.0", f"unexpected: {reply}"), step.stage)
+                self._fail(negative(reply), step.stage)
 
     def _after_hello(self) -> None:
         wants = self._config.tls in (Tls.OPPORTUNISTIC, Tls.REQUIRED) and not self._secured
@@ -383,57 +324,47 @@ class Client:
 
     def _on_transaction(self, step: _Step, reply: Reply) -> None:
         transaction = self._under_way()
-        match step:
-            case _Step.MAIL if reply.code // 100 != 2:
-                self._refuse_open(transaction, reply)
-                self._unsent.clear()
-            case _Step.RCPT:
-                index, transaction.answered = transaction.answered, transaction.answered + 1
-                if reply.code // 100 != 2 and transaction.replies[index] is None:
-                    transaction.replies[index] = _negative(reply)
-                if None not in transaction.replies and self._unsent:
-                    self._unsent.clear()  # not pipelined: DATA need not be asked
-                elif transaction.by_bdat and not self._expected and not self._unsent and None in transaction.replies:
-                    self._body = True
-            case _Step.DATA:
-                self._on_data(transaction, reply)
-            case _Step.CHUNK if not transaction.ended:
-                if reply.code // 100 != 2:
-                    self._body = False
-                    transaction.refused = transaction.refused or _negative(reply)
-                else:
-                    self._body = transaction.refused is None
-            case _Step.CHUNK if reply.code // 100 != 2:
-                transaction.refused = transaction.refused or _negative(reply)
-            case _Step.FINAL:
-                final = transaction.refused or (reply if reply.code // 100 == 2 else _negative(reply))
-                self._finish(final)
-            case _:
-                pass
+        _IN_TRANSACTION[step](self, transaction, reply)
         if self._transaction and not (self._expected or self._unsent or self._body):
             self._finish(transaction.refused or _NOT_SAID)
 
-    def _on_data(self, transaction: _Transaction, reply: Reply) -> None:
-        if reply.code == 354 and None in transaction.replies:
+    def _on_mail(self, transaction: Outgoing, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            transaction.refuse(reply)
+            self._unsent.clear()
+
+    def _on_rcpt(self, transaction: Outgoing, reply: Reply) -> None:
+        transaction.on_rcpt(reply)
+        if not transaction.wanted:
+            self._unsent.clear()  # not pipelined: DATA need not be asked
+        elif transaction.by_bdat and not self._expected and not self._unsent:
+            self._body = True
+
+    def _on_data(self, transaction: Outgoing, reply: Reply) -> None:
+        if reply.code == 354 and transaction.wanted:
             self._body = True
         elif reply.code == 354:
             # RFC 2920 §3.1: DATA went out with the RCPTs and all of those were refused: an empty message ends it.
             self._output.append(b".\r\n")
             self._expected.append(_Step.FINAL)
         else:
-            self._refuse_open(transaction, reply)
+            transaction.refuse(reply)
 
-    def _refuse_open(self, transaction: _Transaction, reply: Reply) -> None:
-        """The whole transaction is refused: whoever has no reply yet gets this one."""
-        transaction.replies = [said or _negative(reply) for said in transaction.replies]
+    def _on_chunk(self, transaction: Outgoing, reply: Reply) -> None:
+        if reply.code // 100 != 2:
+            transaction.refuse_chunk(reply)
+        if not transaction.ended:
+            self._body = transaction.refused is None
+
+    def _on_final(self, transaction: Outgoing, reply: Reply) -> None:
+        self._finish(transaction.refused or (reply if reply.code // 100 == 2 else negative(reply)))
 
     def _finish(self, reply: Reply, *, uncertain: bool = False) -> None:
         transaction = self._under_way()
         self._transaction, self._body = None, False
         self._unsent.clear()
-        replies = tuple(said or reply for said in transaction.replies)
         self._needs_rset = self._needs_rset or not (transaction.ended and reply.ok)
-        self._events.append(Outcome(replies, uncertain))
+        self._events.append(Outcome(transaction.replies(reply), uncertain))
         if not self._over:
             self._ready()
 
@@ -457,37 +388,10 @@ class Client:
         self._events.append(Failed(reply, stage))
 
 
-def _reply(code: int, lines: list[bytes]) -> Reply:
-    """The server's reply as a value; a missing enhanced code is made from the class (RFC 3463 §2)."""
-    texts = [line[4:].decode("utf-8", "replace").strip() for line in lines]
-    match = _ENHANCED.match(texts[-1])
-    if match is None or match[1][0] != str(code)[0]:
-        return Reply(code, f"{code // 100}.0.0" if code // 100 in (2, 4, 5) else "", "\n".join(texts))
-    found = match[1]
-    return Reply(code, found, "\n".join(text.removeprefix(found).lstrip() for text in texts))
-
-
-def _negative(reply: Reply) -> Reply:
-    """A reply that must not count as success: 2xx and 3xx out of place are a temporary protocol error."""
-    return reply if reply.code >= 400 else Reply(450, "4.5.0", f"unexpected reply: {reply}")
-
-
-def _capabilities(lines: list[bytes]) -> Iterable[tuple[str, str]]:
-    for line in lines[1:]:
-        keyword, _, parameters = line[4:].decode("ascii", "replace").strip().replace("=", " ", 1).partition(" ")
-        yield keyword.upper(), parameters.strip()
-
-
-def _dsn_of_mail(envelope: Envelope) -> Iterable[tuple[str, str]]:
-    if envelope.ret:
-        yield "RET", envelope.ret
-    if envelope.envid:
-        yield "ENVID", envelope.envid
-
-
-def _dsn_of_rcpt(recipient: Recipient) -> Iterable[tuple[str, str]]:
-    if recipient.notify:
-        named = (Notify.NEVER, Notify.SUCCESS, Notify.FAILURE, Notify.DELAY)
-        yield "NOTIFY", ",".join(str(kind.name) for kind in named if kind in recipient.notify)
-    if recipient.orcpt:
-        yield "ORCPT", recipient.orcpt
+_IN_TRANSACTION: Mapping[_Step, Callable[[Client, Outgoing, Reply], None]] = {
+    _Step.MAIL: Client._on_mail,
+    _Step.RCPT: Client._on_rcpt,
+    _Step.DATA: Client._on_data,
+    _Step.CHUNK: Client._on_chunk,
+    _Step.FINAL: Client._on_final,
+}

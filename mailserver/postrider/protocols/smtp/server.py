@@ -236,15 +236,12 @@ class Server:
 
     # -- commands ------------------------------------------------------------------------------------------------
 
-    def _hello(self, argument: bytes, *, extended: bool) -> object:
+    def _ehlo(self, argument: bytes, *, extended: bool = True) -> object:
         self._patience.count_trifle()
         return self._reset_then(e.Hello(parse_helo(argument), extended))
 
-    def _ehlo(self, argument: bytes) -> object:
-        return self._hello(argument, extended=True)
-
     def _helo(self, argument: bytes) -> object:
-        return self._hello(argument, extended=False)
+        return self._ehlo(argument, extended=False)
 
     def _starttls(self, _: bytes) -> object:
         if self._secured or not self._config.tls_offered:
