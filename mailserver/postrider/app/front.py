@@ -13,9 +13,9 @@ from postrider.accounts.vanished import Vanished
 from postrider.app import child
 from postrider.contract import files
 from postrider.contract.model import Snapshot
-from postrider.edge.driver import Service
 from postrider.edge.imap import ImapDeps, ImapService
 from postrider.edge.listener import Admission, Bind, Listener, Surroundings
+from postrider.edge.session import Service
 from postrider.edge.smtp import SmtpDeps, SmtpService
 from postrider.ingest.pipeline import Ingest
 from postrider.ingest.ports import Ports
