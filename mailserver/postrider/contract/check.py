@@ -100,16 +100,18 @@ def without(snapshot: Snapshot, problems: Iterable[Problem]) -> Snapshot:
 
 
 def _server(snapshot: Snapshot) -> _Found:
+    """Only a server without a name cannot serve at all: what else is wrong here must not stop the others."""
     server = snapshot.server
     if wrong := _domain_fault(server.hostname):
         yield 0, Finding("InvalidHostname", wrong, "Set spec.hostname to the name the server has in DNS.")
     if server.postmaster and (wrong := _address_fault(server.postmaster)):
-        yield 0, Finding("InvalidAddress", wrong, "Set spec.postmaster to a mail address or leave it out.")
+        action = "Set spec.postmaster to a mail address or leave it out."
+        yield 0, Finding("InvalidAddress", wrong, action, drops=False)
     for network in server.proxy_networks:
         try:
             ipaddress.ip_network(network)
         except ValueError as error:
-            yield 0, Finding("InvalidNetwork", str(error), "Write networks as in 10.0.0.0/8.")
+            yield 0, Finding("InvalidNetwork", str(error), "Write networks as in 10.0.0.0/8.", drops=False)
     relay = server.relay
     if relay is not None and relay.password_key and relay.password_key not in {row.name for row in snapshot.secrets}:
         message = f"the relay's password {relay.password_key!r} is not there"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -24,6 +24,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 CA_DAYS = 3650
 #: Clocks differ: a certificate is valid from an hour before it was made.
 _SLACK = datetime.timedelta(hours=1)
+#: What certificates must have at least.
+MIN_RSA_BITS = 2048
+MIN_EC_BITS = 224
 _MAX_COMMON_NAME = 64  # RFC 5280 appendix A.1, ub-common-name
 
 
@@ -86,8 +89,14 @@ def issue(ca: Pair, names: Sequence[str], now: float, days: int = 90) -> Pair:
 
 
 def check_pair(chain: str, key: str) -> None:
-    """Whether the PEM texts are a certificate (chain) and the private key of its first. Raises BadCertificate."""
-    leaf = _chain(chain)[0]
+    """Whether the PEM texts are a certificate (chain) and the private key of its first, and TLS libraries take them.
+
+    Raises BadCertificate.
+    """
+    certificates = _chain(chain)
+    for certificate in certificates:
+        _check_strength(certificate)
+    leaf = certificates[0]
     try:
         private = load_pem_private_key(key.encode(), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
@@ -162,6 +171,18 @@ def _chain(text: str) -> list[x509.Certificate]:
     if not chain:
         raise BadCertificate("not a certificate in PEM")
     return chain
+
+
+def _check_strength(certificate: x509.Certificate) -> None:
+    """OpenSSL at its security level 2 loads nothing weaker."""
+    key = certificate.public_key()
+    if isinstance(key, rsa.RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        raise BadCertificate(f"an RSA key of {key.key_size} bits; {MIN_RSA_BITS} is the least that TLS takes")
+    if isinstance(key, ec.EllipticCurvePublicKey) and key.key_size < MIN_EC_BITS:
+        raise BadCertificate(f"an elliptic curve key of {key.key_size} bits; {MIN_EC_BITS} is the least that TLS takes")
+    signed = certificate.signature_hash_algorithm
+    if isinstance(signed, hashes.SHA1 | hashes.MD5) and certificate.subject != certificate.issuer:
+        raise BadCertificate(f"signed with {signed.name}, which nobody believes any more")
 
 
 def _general(name: str) -> x509.GeneralName:

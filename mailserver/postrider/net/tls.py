@@ -12,19 +12,29 @@ from pathlib import Path
 from postrider.contract.model import Certificate
 from postrider.contract.tls import BadCertificate, check_pair
 
+_NONE = "there is no certificate"
+
 
 class ServerTls:
     """The certificates in use. Connections that stand keep theirs; each new handshake asks `context`."""
 
-    def __init__(self, certificates: Sequence[Certificate]) -> None:
-        self._contexts = _Contexts(certificates)
+    def __init__(self, certificates: Sequence[Certificate] = ()) -> None:
+        """Begin with these; without any, handshakes fail until `reload` brings some. Raises BadCertificate."""
+        self._contexts = _Contexts(certificates) if certificates else None
 
     def context(self) -> ssl.SSLContext:
-        """The context for the next handshake; it takes the certificate that fits the name the client asks for."""
+        """The context for the next handshake; it takes the certificate that fits the name the client asks for.
+
+        Raises BadCertificate while there is none.
+        """
+        if self._contexts is None:
+            raise BadCertificate(_NONE)
         return self._contexts.default
 
     def reload(self, certificates: Sequence[Certificate]) -> None:
         """Use other certificates from now on. Raises BadCertificate and goes on with the present ones."""
+        if not certificates:
+            raise BadCertificate(_NONE)
         self._contexts = _Contexts(certificates)
 
 
@@ -32,8 +42,6 @@ class _Contexts:
     """One set of certificates, as contexts by name."""
 
     def __init__(self, certificates: Sequence[Certificate]) -> None:
-        if not certificates:
-            raise BadCertificate("there is no certificate")
         by_names: dict[tuple[str, ...], list[Certificate]] = {}
         for certificate in certificates:
             by_names.setdefault(certificate.names, []).append(certificate)

@@ -237,6 +237,7 @@ def test_the_server_is_checked_and_never_left_out() -> None:
     problems = check(made)
     assert [(p.kind, p.name) for p in problems] == [("MailServer", "main")] * 4
     assert [p.reason for p in problems] == ["InvalidHostname", "InvalidAddress", "InvalidNetwork", "SecretMissing"]
+    assert [p.drops for p in problems] == [True, False, False, False]
     assert without(made, problems) == made
 
 

@@ -5,6 +5,9 @@ import ipaddress
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from postrider.contract import tls
@@ -83,3 +86,28 @@ def test_what_cannot_be_issued() -> None:
         tls.issue(CA, [], NOW)
     with pytest.raises(tls.BadCertificate):
         tls.issue(tls.Pair(CA.certificate, LEAF.key), ["a.example"], NOW)
+
+
+def self_signed(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> tuple[str, str]:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mx.example.org")])
+    start = datetime.datetime.fromtimestamp(NOW, datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(start)
+        .not_valid_after(start + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return certificate.public_bytes(Encoding.PEM).decode(), pem.decode()
+
+
+def test_what_tls_libraries_would_not_load_is_found_before() -> None:
+    tls.check_pair(*self_signed(rsa.generate_private_key(65537, 2048)))
+    with pytest.raises(tls.BadCertificate, match="1024 bits"):
+        tls.check_pair(*self_signed(rsa.generate_private_key(65537, 1024)))
+    with pytest.raises(tls.BadCertificate, match="192 bits"):
+        tls.check_pair(*self_signed(ec.generate_private_key(ec.SECP192R1())))

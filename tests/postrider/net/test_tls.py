@@ -124,6 +124,9 @@ async def test_old_versions_are_refused(handshakes: Handshakes) -> None:
     writer.close()
 
 
-def test_without_any_certificate_there_is_no_tls() -> None:
+def test_without_any_certificate_there_is_no_tls_until_one_comes() -> None:
+    served = ServerTls()
     with pytest.raises(tls.BadCertificate, match="no certificate"):
-        ServerTls([])
+        served.context()
+    served.reload([ONE])
+    assert isinstance(served.context(), ssl.SSLContext)
