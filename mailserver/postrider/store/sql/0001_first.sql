@@ -13,10 +13,11 @@ CREATE TABLE counter (name TEXT PRIMARY KEY, value INT NOT NULL) STRICT, WITHOUT
 INSERT INTO counter VALUES
     ('accepted', 0), ('delivered', 0), ('queued', 0), ('bounced', 0), ('expired', 0), ('removed', 0), ('discarded', 0);
 
--- Bodies: where each lies, and how many emails and queue rows need it. dead: bytes of records nobody needs.
+-- Bodies: where each lies, and how many emails and queue rows need it. An id is never used again: a session may still
+-- hold it. dead: bytes of records nobody needs.
 CREATE TABLE pack (id INTEGER PRIMARY KEY, used INT NOT NULL, dead INT NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE blob (
-    id INTEGER PRIMARY KEY, hash BLOB NOT NULL, size INT NOT NULL, codec INT NOT NULL, key_id INT NOT NULL,
+    id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL, size INT NOT NULL, codec INT NOT NULL, key_id INT NOT NULL,
     pack INT NOT NULL, start INT NOT NULL, stored INT NOT NULL, refs INT NOT NULL
 ) STRICT;
 
