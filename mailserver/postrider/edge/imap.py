@@ -10,6 +10,7 @@ from postrider.edge import imap_append, imap_fetch, imap_folders, imap_messages
 from postrider.edge.driver import Connection
 from postrider.edge.imap_session import ImapDeps, ImapSession, LoginCheck, User
 from postrider.mailbox.actions import Actions
+from postrider.model.reply import Refused
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap.conversation import ServerConfig
 from postrider.protocols.imap.responses import Status
@@ -32,7 +33,12 @@ class Handler(Protocol):
 
 async def _login(session: ImapSession, event: e.Credentials) -> None:
     deps, link = session.deps, session.link
-    mailbox = await deps.login.check(event.login, event.password, link.ip)
+    try:
+        mailbox = await deps.login.check(event.login, event.password, link.ip)
+    except Refused as refused:  # too many tries at this moment (RFC 5530 §3)
+        deps.metrics.count("postrider_logins_total", protocol="imap", result="deferred")
+        session.refuse(refused.reply.text, b"UNAVAILABLE")
+        return
     deps.metrics.count("postrider_logins_total", protocol="imap", result="failed" if mailbox is None else "ok")
     if mailbox is None:
         deps.events.emit("login.failed", protocol="imap", login=event.login, ip=link.ip)

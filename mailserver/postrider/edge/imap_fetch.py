@@ -37,6 +37,17 @@ class Plan:
     #: Bodies are read as people read: \\Seen is set.
     seeing: bool
 
+    @property
+    def structured(self) -> bool:
+        """True when an item asks for more than whole messages."""
+        return self.depth is Depth.CONTENT or any(_structured(item) for item in self.items)
+
+
+def _structured(item: e.FetchItem) -> bool:
+    if isinstance(item, e.Section):
+        return bool(item.part or item.text)
+    return depth((item,)) is Depth.CONTENT
+
 
 async def fetch(session: ImapSession, event: e.Fetch) -> None:
     """FETCH and UID FETCH."""
@@ -131,10 +142,11 @@ async def _vanished(session: ImapSession, event: e.Fetch, since: int) -> None:
 async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> None:
     lines: list[bytes] = []
     size = 0
+    structured = plan.structured
     for number, row in rows:
         if not isinstance(row, MessageRow):
             continue
-        content = await session.scanned(row) if plan.depth >= Depth.CONTENT else None
+        content = await session.scanned(row) if structured else None
         lines.append(b"* %d FETCH (" % number)
         separator = b""
         for item in plan.items:
@@ -143,7 +155,7 @@ async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int,
             if isinstance(item, str):
                 lines.append(item_text(item, row, content, session.view.recent))
                 size += len(lines[-1])
-            elif content is not None:
+            else:
                 async for piece in _section(session, row, content, item):
                     lines.append(piece)
                     size += len(piece)
@@ -157,9 +169,12 @@ async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int,
     await session.send(lines)
 
 
-async def _section(session: ImapSession, row: MessageRow, content: Content, section: e.Section) -> AsyncIterator[bytes]:
-    """A section's response, piece by piece."""
-    place = locate(section, content, row.blob.size)
+async def _section(
+    session: ImapSession, row: MessageRow, content: Content | None, section: e.Section
+) -> AsyncIterator[bytes]:
+    """A section's response, piece by piece. Without `content` it is the whole message."""
+    whole = Place(True, Span(0, row.blob.size))
+    place = whole if content is None else locate(section, content, row.blob.size)
     if section.size_only:
         size = 0 if place is None else len(await _decoded(session, row, place))
         yield b"%b %d" % (section.label, size)
@@ -170,7 +185,7 @@ async def _section(session: ImapSession, row: MessageRow, content: Content, sect
         # RFC 9051 §4.3: only a literal8 may hold NUL.
         yield b"%b %b{%d}\r\n" % (section.label, b"~" if b"\x00" in data else b"", len(data))
         yield data
-    elif section.text.startswith("HEADER"):
+    elif content is not None and section.text.startswith("HEADER"):
         data = await _header(session, row, content, place)
         if section.fields:
             data = select_fields(data, section.fields, exclude=section.text == "HEADER.FIELDS.NOT")
