@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,5 +31,4 @@ class Ports:
 
 def arrive(source: Source, envelope: Envelope, ports: Ports) -> Arrival:
     """A message has come: it gets its id and its time."""
-    token = base64.b32encode(ports.random.token(10)).decode("ascii").lower()
-    return Arrival(token, source, envelope, ports.clock.now())
+    return Arrival(ports.random.token(10).hex(), source, envelope, ports.clock.now())

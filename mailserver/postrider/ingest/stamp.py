@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import ipaddress
 import re
 
@@ -50,9 +51,15 @@ def completion(arrival: Arrival, header: bytes, hostname: str) -> bytes:
 
 def date(at: float) -> str:
     """RFC 5322 §3.3, in UTC."""
+    return _date(int(at))
+
+
+@functools.lru_cache(maxsize=4)
+def _date(at: int) -> str:
     return email.utils.formatdate(at, localtime=False).replace("-0000", "+0000")
 
 
+@functools.lru_cache(maxsize=1024)
 def _literal(ip: str) -> str:
     """RFC 5321 §4.1.3."""
     try:

@@ -142,12 +142,20 @@ class Runner:
                     self._learn(destination, results, down)
                     await self._settler.settle(parcel, results)
                 except Exception:
-                    # The rows stay claimed until the claim ends, then they are tried again: nothing is lost.
                     self._ports.events.emit("server.failure", where="delivery", destination=destination, exc_info=True)
+                    await self._try_later(parcel)
         finally:
             self._concurrency.release(destination)
             if courier is not None:
                 await courier.close()
+
+    async def _try_later(self, parcel: Parcel) -> None:
+        """After something unexpected. Rows that were settled already are FENCED, which harms nobody."""
+        try:
+            await self._settler.settle(parcel, _all(parcel, LOCAL_ERROR))
+        except StoreError:
+            # They stay claimed until the claim ends, then they are tried again: nothing is lost.
+            self._ports.events.emit("server.failure", where="settling", exc_info=True)
 
     def _next(self, destination: str) -> Parcel | None:
         queue = self._waiting.get(destination)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from postrider.model.envelope import Notify
@@ -15,6 +16,8 @@ from postrider.outbound.retry import Attempted, Decision, Fate, Row, decide, int
 from postrider.store.transactions import Outcome, Reason, Settle, Settlement, StoreError
 from postrider.store.values import QueueRow
 
+#: Seconds between tries to write an outcome: what a server accepted must not be sent again for want of a moment.
+PATIENCE = (0.2, 1.0, 5.0)
 #: Characters of a server's reply that a row keeps.
 MAX_REPLY = 500
 #: What the log calls each fate.
@@ -95,17 +98,22 @@ class Settler:
         return Settlement(row.id, row.epoch, Outcome.RETRY, due, reply, row.delay_told)
 
     async def _commit(self, settlements: Sequence[Settlement]) -> None:
-        """All at once; when one of the claims was lost, each on its own."""
-        try:
-            await self._ports.store.writer.commit(Settle(tuple(settlements)))
-        except StoreError as error:
-            if error.reason is not Reason.FENCED:
-                raise
-            if len(settlements) == 1:
-                self._ports.events.emit("queue.lost", ids=[settlements[0].id])
+        """All at once; when one of the claims was lost, each on its own. A store that fails is asked again."""
+        for wait in (*PATIENCE, None):
+            try:
+                await self._ports.store.writer.commit(Settle(tuple(settlements)))
                 return
-            for one in settlements:
-                await self._commit([one])
+            except StoreError as error:
+                if error.reason is Reason.FENCED:
+                    break
+                if wait is None:
+                    raise
+                await asyncio.sleep(wait)
+        if len(settlements) == 1:
+            self._ports.events.emit("queue.lost", ids=[settlements[0].id])
+            return
+        for one in settlements:
+            await self._commit([one])
 
     def _log(self, one: Delivered, fate: Fate) -> None:
         row = one.row

@@ -283,6 +283,7 @@ async def post(tmp_path: Path, authority: trustme.CA) -> AsyncIterator[Post]:
         server=c.Server(hostname="mx.one.test"),
         domains=(c.Domain(name="one.test"),),
         mailboxes=(c.Mailbox(address="alice@one.test"), c.Mailbox(address="small@one.test", quota_bytes=1000)),
+        aliases=(c.Alias(address="out@one.test", targets=("x@far.test",)),),
     )
     events, metrics = Events(log), Metrics()
     post: Post

@@ -6,11 +6,12 @@ import asyncio
 import email
 import email.policy
 import json
+from dataclasses import replace
 
 import pytest
 
 from postrider.model.address import parse_address
-from postrider.model.envelope import Notify, Recipient
+from postrider.model.envelope import Envelope, Notify, Peer, Recipient, Source
 from postrider.outbound.runner import CLAIM_SECONDS, Runner
 from postrider.store.transactions import Claim
 from postrider.store.values import LANES
@@ -478,3 +479,30 @@ async def test_a_store_that_fails_loses_nothing(post) -> None:
     post.clock.at = row.due
     assert await post.settled() == []
     assert len(await post.mail("alice@one.test")) == 1
+
+
+async def test_strangers_mail_goes_on_where_an_alias_leads(post) -> None:
+    sink = await post.sink("192.0.2.1", domain="far.test")
+    spool = post.ingest.begin(Source.MX)
+    body = b"line of text\r\n" * 60_000
+    await spool.write(b"Subject: big\r\n\r\n" + body)
+    to_alias = Envelope(parse_address("z@else.test"), (to("out@one.test"),), peer=Peer("192.0.2.9", 1, "else.test"))
+    assert (await post.ingest.finish(spool, Source.MX, to_alias)).code == 250
+    assert await post.settled() == []
+    (letter,) = sink.letters
+    assert letter.mail.startswith("FROM:<z@else.test>")
+    assert letter.data.endswith(b"Subject: big\r\n\r\n" + body)
+
+
+async def test_something_unexpected_is_tried_again_later(post) -> None:
+    """expected failures: the log shows them."""
+
+    class Broken:
+        async def dial(self, address: str, port: int, *, seconds: float) -> object:
+            raise ZeroDivisionError("expected")
+
+    post.zone.records["far.test", "A"] = ("192.0.2.1",)
+    post.ports = replace(post.ports, dialer=Broken())
+    await post.submit("x@far.test")
+    (row,) = await post.settled()
+    assert (row.attempts, row.last_reply[:9]) == (1, "451 4.3.0")
