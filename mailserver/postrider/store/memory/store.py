@@ -61,7 +61,12 @@ class MemoryWriter:
         state = self._state
         state.now = int(self._clock.now())
         state.changed, state.queue_changed = set(), False
-        result = _HANDLERS[type(txn)](state, txn)
+        before = (dict(state.accounts), state.uidvalidity, state.last_blob_id)
+        try:
+            result = _HANDLERS[type(txn)](state, txn)
+        except StoreError:  # handlers check first, but an account may have come into being
+            state.accounts, state.uidvalidity, state.last_blob_id = before
+            raise
         self._feed.publish(state.changed, queue=state.queue_changed)
         return result
 
