@@ -1,0 +1,114 @@
+"""A session's view against the plainest model there is: a list of UIDs."""
+
+from __future__ import annotations
+
+from array import array
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from postrider.mailbox.view import NoSuchMessage, Picked, View
+from postrider.protocols.imap.grammar import STAR
+from postrider.store.values import Changes, FlagRow, MailboxRow, Vanished
+
+ROW = MailboxRow(1, "INBOX", 1, 100, 10, 0, 0, 0, 0)
+
+
+def view_of(*uids: int, recent: int = 0) -> View:
+    return View(ROW, read_only=False, uids=array("I", uids), modseq=10, recent=recent)
+
+
+def flags(uid: int, modseq: int) -> FlagRow:
+    return FlagRow(uid, modseq, 0, ())
+
+
+ENDS = st.one_of(st.integers(1, 30), st.just(STAR))
+
+
+@given(st.sets(st.integers(1, 25)), st.lists(st.tuples(ENDS, ENDS), max_size=5))
+def test_uid_sets(uids: set[int], ranges: list[tuple[int, int]]) -> None:
+    view = view_of(*sorted(uids))
+    ranges = [(min(pair), max(pair)) for pair in ranges]
+    top = max(uids, default=0)
+    ends = [(top if low == STAR else low, top if high == STAR else high) for low, high in ranges]
+    wanted = sorted(uid for uid in uids if any(min(pair) <= uid <= max(pair) for pair in ends))
+    picked = view.pick(tuple(ranges), by_uid=True)
+    assert [uid for chunk in picked.chunks(3) for uid in view.uids_at(chunk)] == wanted
+    assert len(picked) == len(wanted)
+
+
+@pytest.mark.parametrize(
+    ("ranges", "numbers"),
+    [
+        (((1, 1),), [1]),
+        (((1, STAR),), [1, 2, 3]),
+        (((2, 3), (1, 2)), [1, 2, 3]),
+        (((STAR, STAR),), [3]),
+        (((7, STAR),), [3]),
+    ],
+)
+def test_numbers(ranges: tuple[tuple[int, int], ...], numbers: list[int]) -> None:
+    picked = view_of(5, 7, 9).pick(ranges, by_uid=False)
+    assert [at + 1 for chunk in picked.chunks(2) for at in chunk] == numbers
+
+
+def test_numbers_beyond_the_end() -> None:
+    with pytest.raises(NoSuchMessage):
+        view_of(5).pick(((1, 2),), by_uid=False)
+    assert view_of().pick(((1, STAR),), by_uid=False) == Picked(())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_client_and_server_agree(data: st.DataObject) -> None:
+    """A client that obeys EXISTS and EXPUNGE in order sees what the view holds, whenever it is told."""
+    mailbox = list(range(1, 6))
+    view = view_of(*mailbox)
+    client = list(mailbox)
+    modseq, uidnext = 10, 6
+    for _ in range(data.draw(st.integers(1, 8))):
+        modseq += 1
+        fresh = data.draw(st.integers(0, 2))
+        gone = data.draw(st.lists(st.sampled_from(mailbox), unique=True, max_size=3)) if mailbox else []
+        added = list(range(uidnext, uidnext + fresh))
+        uidnext += fresh
+        mailbox = [uid for uid in mailbox if uid not in gone] + added
+        changes = Changes(
+            modseq,
+            tuple(flags(uid, modseq) for uid in added),
+            (Vanished(modseq, tuple(sorted(gone))),) if gone else (),
+        )
+        expunge = data.draw(st.booleans())
+        news = view.take(changes, expunge=expunge)
+        for number in news.expunged:
+            del client[number - 1]
+        if news.exists is not None:
+            client += [uid for uid in view.uids if uid not in client]
+            assert len(client) == news.exists
+        assert client == list(view.uids)
+        if expunge:
+            assert client == mailbox
+        assert [view.number(uid) for uid in client] == list(range(1, len(client) + 1))
+
+
+def test_own_changes_are_not_told_again() -> None:
+    view = view_of(1, 2, 3)
+    view.told[1] = 11
+    view.silent.add(12)
+    news = view.take(Changes(13, (flags(1, 11), flags(2, 12), flags(3, 13)), ()), expunge=True)
+    assert [number for number, _ in news.changed] == [3]
+    news = view.take(Changes(14, (flags(1, 14),), ()), expunge=True)
+    assert [number for number, _ in news.changed] == [1]
+
+
+def test_many_expunged_at_once() -> None:
+    view = view_of(*range(1, 1001), recent=500)
+    view.saved = array("I", [1, 2, 999])
+    gone = tuple(range(1, 1001, 2))
+    news = view.take(Changes(11, (), (Vanished(11, gone),)), expunge=True)
+    assert news.vanished == gone
+    assert news.expunged == tuple(reversed(gone))
+    assert list(view.uids) == list(range(2, 1001, 2))
+    assert list(view.saved) == [2]
+    assert view.recent_count == 251
