@@ -142,10 +142,10 @@ def test_an_alias_loop_is_named_on_the_aliases_that_loop(aliases: list[Alias], l
 
 
 def test_a_long_chain_and_a_wide_loop_are_checked_without_recursion() -> None:
-    chain = [alias(f"c{n}@example.org", f"c{n + 1}@example.org") for n in range(5000)]
-    end = alias("c5000@example.org", "alice@example.org")
+    chain = [alias(f"c{n}@example.org", f"c{n + 1}@example.org") for n in range(2000)]
+    end = alias("c2000@example.org", "alice@example.org")
     assert found(aliases=(*chain, end)) == []
-    assert len(found(aliases=(*chain, alias("c5000@example.org", "c0@example.org")))) == 5001
+    assert len(found(aliases=(*chain, alias("c2000@example.org", "c0@example.org")))) == 2001
 
 
 def test_a_target_nobody_has_is_a_warning_while_others_remain() -> None:
@@ -256,7 +256,7 @@ SNAPSHOTS = st.builds(
 )
 
 
-@settings(max_examples=500)
+@settings(max_examples=200)
 @given(SNAPSHOTS)
 def test_what_is_left_has_nothing_more_to_leave_out(made: Snapshot) -> None:
     left = without(made, check(made))
