@@ -119,7 +119,8 @@ def _balanced(text: bytes) -> bool:
                 at += 2 if text[at : at + 1] == b"\\" else 1
         elif text[at : at + 1] == b"{":
             end = text.index(b"}", at)
-            at = end + 2 + int(text[at + 1 : end])
+            at = end + 3 + int(text[at + 1 : end])
+            continue
         depth += {b"(": 1, b")": -1}.get(text[at : at + 1], 0)
         at += 1
     return depth == 0
