@@ -20,10 +20,10 @@ from postrider.protocols.smtp.client import Credentials, Tls
 from postrider.store.transactions import Claim, Reason, Renew, StoreError
 from postrider.store.values import Account, QueueRow
 
-#: Seconds a claim lasts, and what must be left of it when a message is begun and when its final dot is sent: the
-#: server has 10 minutes for its answer (RFC 5321 §4.5.3.2.6).
-CLAIM_SECONDS = 1800
-BEGIN_SECONDS = 900
+#: Seconds a claim lasts (and the rows of a process that died wait), and what must be left of it when a message is begun
+#: and when its final dot is sent: the server has 10 minutes for its answer (RFC 5321 §4.5.3.2.6).
+CLAIM_SECONDS = 900
+BEGIN_SECONDS = 300
 FINAL_SECONDS = 660
 #: Rows taken at once, and connections open at once, in one process.
 CLAIM_LIMIT = 100
