@@ -16,7 +16,7 @@ def site(cluster: Cluster, operator: Operator) -> Iterator[MailSite]:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     with cluster.namespace("faults", labels) as namespace:
         cluster.apply(namespace, mail_server(), mail_domain("one.test"), mailbox("alice@one.test"))
-        cluster.wait_ready("Mailbox", namespace, "alice", 90)
+        cluster.wait_ready("Mailbox", namespace, "alice", 150)
         yield MailSite(cluster, namespace)
 
 
@@ -27,7 +27,7 @@ def refused(site: MailSite, kind: str, name: str) -> Object:
         found = condition(site.cluster.get(kind, site.namespace, name))
         return found if found.get("status") == "False" else None
 
-    found = wait(f"{kind} {name} says what is wrong", row, 20)
+    found = wait(f"{kind} {name} says what is wrong", row, 60)
     assert found["message"]
     return found
 
@@ -35,7 +35,7 @@ def refused(site: MailSite, kind: str, name: str) -> Object:
 def still_served(site: MailSite, name: str) -> None:
     """A change made after the broken object reaches the server."""
     site.cluster.apply(site.namespace, mailbox(f"{name}@one.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, name, 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, name, 60)
     client = site.client()
     site.send(client, "alice", message("alice@one.test", f"{name}@one.test", "served"))
     site.wait_subject(client, name, "served")
@@ -48,12 +48,12 @@ def test_an_alias_loop_is_named_on_the_alias(site: MailSite) -> None:
     assert all("a@one.test" in row["message"] and "b@one.test" in row["message"] for row in said)
     still_served(site, "loop")
     site.cluster.apply(site.namespace, alias("b@one.test", "alice@one.test"))
-    site.cluster.wait_ready("Alias", site.namespace, "a", 20)
+    site.cluster.wait_ready("Alias", site.namespace, "a", 60)
 
 
 def test_the_first_claim_serves_and_the_second_says_conflict(site: MailSite) -> None:
     site.cluster.apply(site.namespace, mailbox("same@one.test", "first"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "first", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "first", 60)
     site.cluster.apply(site.namespace, mailbox("Same@one.test", "aaa-second"), alias("same@one.test", "alice@one.test"))
     assert refused(site, "Mailbox", "aaa-second")["reason"] == "Conflict"
     assert refused(site, "Alias", "same")["reason"] == "Conflict"
@@ -89,7 +89,7 @@ def test_a_mailbox_without_its_domain_waits_for_it(site: MailSite) -> None:
     site.cluster.apply(site.namespace, mailbox("zoe@later.test"))
     assert "later.test" in refused(site, "Mailbox", "zoe")["message"]
     site.cluster.apply(site.namespace, mail_domain("later.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "zoe", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "zoe", 60)
 
 
 def test_objects_in_the_worst_order_end_ready(cluster: Cluster, operator: Operator, namespace: str) -> None:

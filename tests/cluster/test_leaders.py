@@ -29,10 +29,10 @@ def leader(operator: Operator) -> str:
 
 def test_the_second_takes_over(two: Operator, cluster: Cluster, namespace: str) -> None:
     cluster.apply(namespace, mail_server(), mail_domain("one.test"), mailbox("alice@one.test"))
-    cluster.wait_ready("Mailbox", namespace, "alice", 90)
-    first = wait("there is a leader", lambda: leader(two) or None, 20)
+    cluster.wait_ready("Mailbox", namespace, "alice", 150)
+    first = wait("there is a leader", lambda: leader(two) or None, 60)
     two.stop(first, kill=True)
     killed = time.monotonic()
     cluster.apply(namespace, mailbox("bob@one.test"))
-    wait("another leads", lambda: leader(two) or None, 20)
+    wait("another leads", lambda: leader(two) or None, 60)
     cluster.wait_ready("Mailbox", namespace, "bob", 20 - (time.monotonic() - killed))

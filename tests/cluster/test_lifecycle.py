@@ -19,7 +19,7 @@ def site(cluster: Cluster, operator: Operator) -> Iterator[MailSite]:
         objects = server, mail_domain("one.test"), mailbox("alice@one.test"), mailbox("bob@one.test")
         cluster.apply(namespace, *objects)
         for made in objects:
-            cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 90)
+            cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 150)
         yield MailSite(cluster, namespace)
 
 
@@ -32,7 +32,7 @@ def test_ready_means_that_mail_is_accepted(site: MailSite) -> None:
 
 def test_a_new_mailbox_is_ready_and_served(site: MailSite) -> None:
     site.cluster.apply(site.namespace, mailbox("carol@one.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "carol", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "carol", 60)
     client = site.client()
     site.send(client, "alice", message("alice@one.test", "carol@one.test", "to the new one"))
     site.wait_subject(client, "carol", "to the new one")
@@ -40,23 +40,23 @@ def test_a_new_mailbox_is_ready_and_served(site: MailSite) -> None:
 
 def test_a_deleted_mailbox_cannot_log_in(site: MailSite) -> None:
     site.cluster.apply(site.namespace, mailbox("dave@one.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "dave", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "dave", 60)
     login, client = site.login("dave"), site.client()
     assert client.accepts(IMAPS, login)
     site.cluster.delete("Mailbox", site.namespace, "dave")
-    wait("dave is locked out", lambda: not client.accepts(IMAPS, login), 20)
+    wait("dave is locked out", lambda: not client.accepts(IMAPS, login), 60)
     kept = site.cluster.get("Secret", site.namespace, "dave-password")
     assert decoded(kept)["password"] == login[1]  # deletionPolicy is Retain
 
 
 def test_an_alias_delivers_changes_and_goes(site: MailSite) -> None:
     site.cluster.apply(site.namespace, alias("team@one.test", "bob@one.test"))
-    site.cluster.wait_ready("Alias", site.namespace, "team", 20)
+    site.cluster.wait_ready("Alias", site.namespace, "team", 60)
     client = site.client()
     site.send(client, "alice", message("alice@one.test", "team@one.test", "for bob"))
     site.wait_subject(client, "bob", "for bob")
     site.cluster.apply(site.namespace, alias("team@one.test", "alice@one.test"))
-    site.cluster.wait_ready("Alias", site.namespace, "team", 20)
+    site.cluster.wait_ready("Alias", site.namespace, "team", 60)
     site.send(client, "bob", message("bob@one.test", "team@one.test", "for alice"))
     site.wait_subject(client, "alice", "for alice")
     site.cluster.delete("Alias", site.namespace, "team")
@@ -68,7 +68,7 @@ def test_an_alias_delivers_changes_and_goes(site: MailSite) -> None:
             return "one.test" in str(refused) or "55" in str(refused) or "45" in str(refused)
         return False
 
-    wait("the alias is gone", gone, 20)
+    wait("the alias is gone", gone, 60)
 
 
 def test_a_domain_gets_keys_and_says_what_to_publish(site: MailSite) -> None:
@@ -78,7 +78,7 @@ def test_a_domain_gets_keys_and_says_what_to_publish(site: MailSite) -> None:
     keys = [key for key in site.cluster.list("DkimKey", site.namespace) if key["spec"]["domain"] == "one.test"]
     assert keys
     for key in keys:
-        site.cluster.wait_ready("DkimKey", site.namespace, key["metadata"]["name"], 20)
+        site.cluster.wait_ready("DkimKey", site.namespace, key["metadata"]["name"], 60)
         assert ("TXT", f"{key['spec']['selector']}._domainkey.one.test") in names
         assert key["status"]["dnsRecord"]["value"].startswith("v=DKIM1")
     assert condition(found, "DNSReady")["status"] != "True"  # nothing is published anywhere in a test
@@ -88,7 +88,7 @@ def test_a_declared_key_signs(site: MailSite) -> None:
     site.cluster.apply(site.namespace, mail_domain("keys.test"), dkim_key("mine", "keys.test", "mine"))
     site.cluster.apply(site.namespace, mailbox("eve@keys.test"))
     for kind, name in (("MailDomain", "keys.test"), ("DkimKey", "mine"), ("Mailbox", "eve")):
-        site.cluster.wait_ready(kind, site.namespace, name, 20)
+        site.cluster.wait_ready(kind, site.namespace, name, 60)
     client = site.client()
     site.send(client, "eve", message("eve@keys.test", "alice@one.test", "signed"))
     site.wait_subject(client, "alice", "signed")
@@ -108,7 +108,7 @@ def test_the_pod_template_does_not_change(site: MailSite) -> None:
 
     before, pod = template(), site.pod()
     site.cluster.apply(site.namespace, mail_domain("more.test"), mailbox("frank@more.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "frank", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "frank", 60)
     assert template() == before
     after = site.pod()
     assert after is not None
@@ -134,7 +134,7 @@ def test_a_deleted_child_returns(site: MailSite, kind: str) -> None:
         found = {name: site.cluster.find(kind, site.namespace, name) for name in before}
         return all(child and child["metadata"]["uid"] != before[name] for name, child in found.items())
 
-    wait(f"every {kind} is back", back, 30)
+    wait(f"every {kind} is back", back, 60)
     site.cluster.wait_ready("MailServer", site.namespace, "default", 60)
     client = site.client()
     site.send(client, "alice", message("alice@one.test", "bob@one.test", f"after {kind}"))
@@ -145,7 +145,7 @@ def test_a_changed_password_secret_is_a_changed_login(site: MailSite) -> None:
     site.cluster.apply(site.namespace, secret("grace-login", password="the first password"))
     reference = {"name": "grace-login", "key": "password"}
     site.cluster.apply(site.namespace, mailbox("grace@one.test", passwordSecretRef=reference))
-    site.cluster.wait_ready("Mailbox", site.namespace, "grace", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "grace", 60)
     client, old, new = site.client(), ("grace@one.test", "the first password"), ("grace@one.test", "the second one")
     assert client.accepts(IMAPS, old)
     site.cluster.apply(site.namespace, secret("grace-login", password="the second one"))
@@ -156,8 +156,8 @@ def test_a_changed_password_secret_is_a_changed_login(site: MailSite) -> None:
 def test_deleting_everything_but_the_volume(site: MailSite) -> None:
     """The last test of this site: a deleted MailServer leaves its volume, its keys and its CA."""
     site.cluster.delete("MailServer", site.namespace, "default")
-    wait("the pods are gone", lambda: not site.cluster.list("Pod", site.namespace), 90)
-    wait("the StatefulSet is gone", lambda: not site.cluster.list("StatefulSet", site.namespace), 30)
+    wait("the pods are gone", lambda: not site.cluster.list("Pod", site.namespace), 150)
+    wait("the StatefulSet is gone", lambda: not site.cluster.list("StatefulSet", site.namespace), 60)
     assert site.cluster.list("PersistentVolumeClaim", site.namespace)
     for kind, name in (("MailDomain", "one.test"), ("Mailbox", "alice")):
         found = wait(

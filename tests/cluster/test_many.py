@@ -14,7 +14,7 @@ MEMORY = 150 * 2**20
 
 def test_two_thousand_mailboxes(cluster: Cluster, operator: Operator, namespace: str) -> None:
     cluster.apply(namespace, mail_server(), mail_domain("many.test"), mailbox("u0@many.test"))
-    cluster.wait_ready("Mailbox", namespace, "u0", 90)
+    cluster.wait_ready("Mailbox", namespace, "u0", 150)
     peak = Peak(operator)
     peak.start()
     begun = time.monotonic()

@@ -100,7 +100,7 @@ def test_pod_earns_ready_sees_changes_and_keeps_its_claim(stage: Any, player: Pl
     assert connection.getresponse().read() == b"first"
 
     cluster.delete("Pod", bare, "s-0")
-    again = wait("the pod is back", lambda: ready(cluster, bare, pod["metadata"]["uid"]), 20)
+    again = wait("the pod is back", lambda: ready(cluster, bare, pod["metadata"]["uid"]), 60)
     assert again["status"]["podIP"] != pod["status"]["podIP"]
     claim = cluster.get("PersistentVolumeClaim", bare, "data-s-0")
     assert claim["status"]["phase"] == "Bound"

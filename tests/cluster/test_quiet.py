@@ -29,7 +29,7 @@ def site(cluster: Cluster, operator: Operator) -> Iterator[MailSite]:
     with cluster.namespace("quiet", labels) as namespace:
         cluster.apply(namespace, *OBJECTS)
         for made in OBJECTS:
-            cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 90)
+            cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 150)
         cluster.wait_ready("MailServer", namespace, "default")
         time.sleep(3)  # the last statuses and events of the beginning
         yield MailSite(cluster, namespace)
@@ -95,7 +95,7 @@ def test_a_pod_restart_is_seen_on_the_server_only(site: MailSite, operator: Oper
 def test_one_changed_mailbox_writes_little(site: MailSite, operator: Operator, audit: Audit) -> None:
     mark = audit.mark()
     site.cluster.apply(site.namespace, mailbox("carol@one.test"))
-    site.cluster.wait_ready("Mailbox", site.namespace, "carol", 20)
+    site.cluster.wait_ready("Mailbox", site.namespace, "carol", 60)
     time.sleep(2)
     mine = [row for row in audit.writes(operator.user, mark, IGNORED) if row.namespace == site.namespace]
     touched = {row.name for row in mine if row.resource == "mailboxes/status"}

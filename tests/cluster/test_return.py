@@ -37,7 +37,7 @@ def kept(site: MailSite) -> dict[str, object]:
 
 def ready(site: MailSite) -> None:
     for made in OBJECTS:
-        site.cluster.wait_ready(made["kind"], site.namespace, made["metadata"]["name"], 90)
+        site.cluster.wait_ready(made["kind"], site.namespace, made["metadata"]["name"], 150)
 
 
 def test_everything_comes_back(cluster: Cluster, operator: Operator, namespace: str) -> None:
@@ -52,7 +52,7 @@ def test_everything_comes_back(cluster: Cluster, operator: Operator, namespace: 
 
     for kind in OURS:
         cluster.kubectl("delete", f"{kind.lower()}.postrider.dev", "--all", "-n", namespace, "--timeout=60s")
-    wait("the pods are gone", lambda: not cluster.list("Pod", namespace), 90)
+    wait("the pods are gone", lambda: not cluster.list("Pod", namespace), 150)
 
     cluster.apply(namespace, *OBJECTS)
     ready(site)

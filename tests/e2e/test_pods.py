@@ -105,8 +105,8 @@ def test_a_deleted_pod_comes_back_with_all_mail(mail: MailSite, client: MailClie
     assert before
     (pod,) = server_pods(mail)
     mail.cluster.kubectl("delete", "pod", "-n", mail.namespace, pod["metadata"]["name"], "--wait=false")
-    wait("another pod is ready", lambda: other_pod(mail, pod), 90)
-    wait("IMAP is back", lambda: quietly(lambda: client.accepts(IMAPS, login)), 30)
+    wait("another pod is ready", lambda: other_pod(mail, pod), 150)
+    wait("IMAP is back", lambda: quietly(lambda: client.accepts(IMAPS, login)), 60)
     assert client.subjects(IMAPS, login) == before
 
 
@@ -115,7 +115,7 @@ def test_a_rollout_loses_nothing(mail: MailSite, client: MailClient) -> None:
     (pod,) = server_pods(mail)
     sender = Sender(mail, client)
     sender.start()
-    wait("some mail before", lambda: len(sender.acknowledged) >= 5, 30)
+    wait("some mail before", lambda: len(sender.acknowledged) >= 5, 60)
     patch = {"spec": {"pod": {"resources": {"requests": {"cpu": "101m", "memory": "256Mi"}}}}}
     mail.cluster.api.patch(mail.cluster.path("MailServer", mail.namespace, "default"), patch)
     wait("the new pod is ready", lambda: other_pod(mail, pod), 120)
@@ -187,7 +187,7 @@ def smtp(client: MailClient) -> smtplib.SMTP:
         def _get_socket(self, host: str, port: int, timeout: Any) -> Any:
             return client.socket(port)
 
-    return Session(client.server_name, SMTP, "elsewhere.test", 30)
+    return Session(client.server_name, SMTP, "elsewhere.test", 60)
 
 
 def server_pods(mail: MailSite) -> list[Object]:

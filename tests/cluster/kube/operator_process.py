@@ -16,6 +16,7 @@ from kube.given import server_and_ca
 from kube.processes import Started
 from kube.projection import base_environment, environment, expand
 from kube.runs import Run
+from kube.versions import KUBERNETES
 
 RELEASE = "postrider"
 RIGHTS = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
@@ -33,7 +34,8 @@ class Chart:
     def render(self) -> list[Object]:
         """Every object of the release, without the CRDs."""
         values = [f"--set-json={name}={json.dumps(value)}" for name, value in self.values.items()]
-        argv = [str(self.helm), "template", RELEASE, str(self.path), f"--namespace={self.namespace}", *values]
+        argv = [str(self.helm), "template", RELEASE, str(self.path), f"--namespace={self.namespace}"]
+        argv += [f"--kube-version={KUBERNETES}", *values]
         done = subprocess.run(argv, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"helm template: {done.stderr.strip()}")
