@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from postrider import roles
-from postrider.app.supervisor import supervise
 from postrider.supervise.settings import Settings
 
 cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -57,7 +58,8 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         drain_seconds=drain_seconds,
         allow_tmpfs=allow_tmpfs,
     )
-    raise typer.Exit(supervise(settings))
+    # The supervisor takes this process over, without what only the command line needed.
+    os.execv(sys.executable, [sys.executable, "-m", "postrider.app", msgspec.json.encode(settings).decode()])  # noqa: S606
 
 
 def main() -> None:

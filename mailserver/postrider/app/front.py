@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+import socket
 from pathlib import Path
 
 from postrider.accounts.directory import Directory
@@ -39,6 +39,11 @@ START_SECONDS = 60.0
 
 class NoSnapshot(Exception):
     """The kept snapshot is not there or not whole; the supervisor writes it before it starts a front."""
+
+
+def run(settings: Settings, index: int, end: socket.socket) -> int:
+    """The process, from its first line to its exit status."""
+    return child.serve(f"front-{index}", settings, end, lambda events: FrontWork(settings, index, events))
 
 
 class FrontWork:
@@ -198,7 +203,3 @@ def _make_empty(spool: Path) -> None:
     spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in spool.iterdir():
         left.unlink()
-
-
-if __name__ == "__main__":
-    sys.exit(child.run("front", FrontWork))

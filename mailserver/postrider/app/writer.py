@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+import socket
 from pathlib import Path
 
 from postrider.app import child
@@ -13,6 +13,11 @@ from postrider.store import open as stores
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
+
+
+def run(settings: Settings, index: int, end: socket.socket) -> int:
+    """The process, from its first line to its exit status."""
+    return child.serve(f"writer-{index}", settings, end, lambda events: WriterWork(settings, events))
 
 
 class WriterWork:
@@ -52,7 +57,3 @@ class WriterWork:
         """The commit loop ended by itself: so does the process, and with it the group."""
         self._events.emit("server.failure", where="writer", reason=repr(loop.exception()))
         os._exit(os.EX_SOFTWARE)
-
-
-if __name__ == "__main__":
-    sys.exit(child.run("writer", lambda settings, _, events: WriterWork(settings, events)))

@@ -27,13 +27,13 @@ class Work(Protocol):
         ...
 
 
-async def obey(work: Work, fd: int) -> None:
+async def obey(work: Work, end: socket.socket) -> None:
     """Run one child until it has drained. The lifeline's end is the supervisor's death: the process ends at once."""
     loop = asyncio.get_running_loop()
     # A terminal's Ctrl-C goes to the whole group; only the supervisor acts on it, and drains us.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: None)
-    channel = await Channel.open(socket.socket(fileno=fd))
+    channel = await Channel.open(end)
     await work.start()
     channel.say(Ready())
     async for word in channel.words():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import shutil
 import signal
 import socket
@@ -17,9 +16,9 @@ import msgspec
 
 from postrider.contract.model import Snapshot
 from postrider.ops.snapshot import SnapshotWatch
-from postrider.supervise import health, processes, sockets
+from postrider.supervise import health, sockets
 from postrider.supervise.channel import Drain, Load
-from postrider.supervise.processes import ChildProcess
+from postrider.supervise.processes import ChildProcess, Nursery
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 
@@ -125,28 +124,25 @@ class Group:
 
     async def _processes(self) -> None:
         """Start everything and watch it; returns only by exception. Fronts wait for the writer's socket."""
+        nursery = Nursery(self.settings)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_writer())
+            group.create_task(self._keep_writer(nursery))
             await self._news.wait()
             for index in range(self.settings.fronts):
-                group.create_task(self._keep_front(index))
+                group.create_task(self._keep_front(index, nursery))
             group.create_task(self._tell_ready())
 
-    async def _start(self, name: str, index: int) -> ChildProcess:
-        environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": self.settings.metrics}
-        return await processes.start(name, index, self.settings, environment)
-
-    async def _keep_writer(self) -> None:
-        writer = self._writer = await self._start("writer", 0)
+    async def _keep_writer(self, nursery: Nursery) -> None:
+        writer = self._writer = await nursery.start("writer", 0)
         await writer.come_up(START_SECONDS)
         status = await writer.ended()
         if not self._stop.is_set():
             # DESIGN section 3: an fsync error ends the group; nothing restarts a writer inside.
             raise GroupFailed(f"the writer ended with status {status}: the group ends")
 
-    async def _keep_front(self, index: int) -> None:
+    async def _keep_front(self, index: int, nursery: Nursery) -> None:
         while not self._stop.is_set():
-            front = self._fronts[index] = await self._start("front", index)
+            front = self._fronts[index] = await nursery.start("front", index)
             await front.come_up(START_SECONDS)
             if self._snapshot is not None:
                 front.channel.say(Load(self._snapshot.generation))
@@ -192,7 +188,7 @@ class Group:
             child.channel.say(Drain(seconds))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds + 2):
-                await asyncio.gather(*(child.process.wait() for child in children))
+                await asyncio.gather(*(child.ended() for child in children))
 
 
 def _authority(address: str, port: int) -> str:

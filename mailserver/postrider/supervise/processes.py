@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import importlib
+import multiprocessing
+import os
 import socket
-import subprocess
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import msgspec
+from multiprocessing.context import ForkServerProcess
 
 from postrider.supervise.channel import AnyWord, Channel, Loaded, Ready
 from postrider.supervise.settings import Settings
@@ -25,7 +24,7 @@ class ChildProcess:
     """One running child, with what it has said so far."""
 
     name: str
-    process: asyncio.subprocess.Process
+    process: ForkServerProcess
     channel: Channel
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     #: Generation it serves, -1 before the first.
@@ -44,13 +43,13 @@ class ChildProcess:
 
     async def ended(self) -> int:
         """Wait for its end; returns its exit status, negative for a signal."""
-        return await asyncio.shield(self._ended) if self._ended else await self.process.wait()
+        return await asyncio.shield(self._ended) if self._ended else await _exit_status(self.process)
 
     async def _listen(self) -> int:
         async for word in self.channel.words():
             self._take(word)
         self.channel.close()
-        return await self.process.wait()
+        return await _exit_status(self.process)
 
     def _take(self, word: AnyWord) -> None:
         match word:
@@ -63,24 +62,47 @@ class ChildProcess:
 
     def kill(self) -> None:
         """End it now; it may be gone already."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self.process.kill()
 
 
-async def start(name: str, index: int, settings: Settings, environment: Mapping[str, str]) -> ChildProcess:
-    """Start `python -m postrider.app.NAME INDEX DESCRIPTOR SETTINGS`; the descriptor is its end of the channel."""
-    ours, theirs = socket.socketpair()
-    ours.setblocking(False)
-    with theirs:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            f"postrider.app.{name}",
-            str(index),
-            str(theirs.fileno()),
-            msgspec.json.encode(settings).decode(),
-            pass_fds=(theirs.fileno(),),
-            stdin=subprocess.DEVNULL,
-            env=environment,
-        )
-    return ChildProcess(f"{name}-{index}", process, await Channel.open(ours))
+class Nursery:
+    """Starts the children out of one process that has imported everything they need.
+
+    They start in milliseconds and share its memory, however many fronts there are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # prometheus_client reads it when it is imported.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.metrics
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["postrider.app.writer", "postrider.app.front"])
+
+    async def start(self, name: str, index: int) -> ChildProcess:
+        """Start a child that runs `postrider.app.NAME`; its end of the channel is handed over."""
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        with theirs:
+            process = self._context.Process(
+                target=enter, args=(name, index, theirs, self._settings), name=f"{name}-{index}", daemon=True
+            )
+            await asyncio.to_thread(process.start)
+        return ChildProcess(process.name, process, await Channel.open(ours))
+
+
+def enter(name: str, index: int, end: socket.socket, settings: Settings) -> None:
+    """The first call in a child."""
+    work = importlib.import_module(f"postrider.app.{name}")
+    sys.exit(work.run(settings, index, end))
+
+
+async def _exit_status(process: ForkServerProcess) -> int:
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(process.sentinel, ended.set_result, None)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(process.sentinel)
+    process.join()
+    return process.exitcode or 0
