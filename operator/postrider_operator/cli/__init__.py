@@ -32,7 +32,9 @@ class Lazy(TyperGroup):
         return typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).app)
 
 
-app = typer.Typer(cls=Lazy, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Lazy, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 
 
 @app.callback()

@@ -9,7 +9,7 @@ import typer
 
 from postrider_operator.cli.offline import planned
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

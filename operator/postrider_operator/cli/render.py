@@ -10,7 +10,7 @@ import yaml
 
 from postrider_operator.cli.offline import planned
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 #: Kinds that hold nothing secret; the others are shown without their content.
 _OPEN = frozenset({"StatefulSet", "Service", "NetworkPolicy", "PodDisruptionBudget", "DkimKey", "ConfigMap"})

@@ -10,7 +10,7 @@ from kubernetes import client, config, dynamic
 from postrider_operator.kinds import KINDS
 from postrider_operator.kinds.resource import API_VERSION
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

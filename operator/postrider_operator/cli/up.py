@@ -11,7 +11,7 @@ import typer
 from postrider_operator.local.run import CannotStart, Local, Options
 from postrider_operator.local.server import ServerFailed
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 
 @app.command()

@@ -97,7 +97,8 @@ def read(path: Path, text: str) -> tuple[Document, ...]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         message = " ".join(part for part in (error.problem, error.context) if part)
-        raise Malformed(Problem(str(path), mark.line + 1 if mark else 1, f"not YAML: {message}")) from error
+        line = min(mark.line + 1, len(text.splitlines())) if mark else 1
+        raise Malformed(Problem(str(path), line, f"not YAML: {message}")) from error
     except yaml.reader.ReaderError as error:
         raise Malformed(Problem(str(path), 1, f"not YAML: {error.reason} at character {error.position}")) from error
     finally:

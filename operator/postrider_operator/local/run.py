@@ -102,24 +102,36 @@ class Local:
         return not self._stop.is_set()
 
     async def _serve(self) -> None:
-        restarts: list[float] = []
+        ends: list[float] = []
         while not self._stop.is_set():
-            if not await self._started():
-                return
-            ended = asyncio.create_task(self.server.ended())
-            while not self._stop.is_set() and not ended.done():
-                await self._look()
-                await self._pause()
+            why = await self._one_life()
             if self._stop.is_set():
-                ended.cancel()
                 return
+            if self._serving is None and not ends:
+                raise ServerFailed(why)  # it never came up: nothing will be different next time
             now = time.monotonic()
-            restarts = [*(at for at in restarts if now - at < _RESTARTS_WITHIN), now]
-            if len(restarts) > _RESTARTS:
-                raise ServerFailed(f"the server ended {len(restarts)} times\n{self.server.tail()}")
-            self.say(f"The server ended with status {ended.result()} and is started again; see {self.server.log}")
+            ends = [*(at for at in ends if now - at < _RESTARTS_WITHIN), now]
+            if len(ends) > _RESTARTS:
+                raise ServerFailed(f"the server ended {len(ends)} times; the last time: {why}")
+            self.say(f"{why.splitlines()[0]}; it is started again. See {self.server.log}")
             self.picture.pods = ()
             self._serving = None
+
+    async def _one_life(self) -> str:
+        """Start the server and serve until it ends by itself or all is called off; why it ended."""
+        try:
+            if not await self._started():
+                return ""
+        except ServerFailed as error:
+            return str(error)
+        ended = asyncio.create_task(self.server.ended())
+        while not self._stop.is_set() and not ended.done():
+            await self._look()
+            await self._pause()
+        if ended.done():
+            return f"the server ended with status {ended.result()}"
+        ended.cancel()
+        return ""
 
     async def _started(self) -> bool:
         """Start the server; False when it was called off meanwhile."""

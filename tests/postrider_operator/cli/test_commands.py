@@ -1,0 +1,93 @@
+"""lint, render and dns on the quickstart; the fast way in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from postrider_operator.cli import app
+
+QUICKSTART = Path(__file__).parents[3] / "examples" / "quickstart"
+BAD = """\
+apiVersion: postrider.dev/v1alpha1
+kind: Alias
+metadata: {name: one}
+spec: {address: one@example.org, targets: [one@example.org]}
+---
+apiVersion: postrider.dev/v1alpha1
+kind: Mailbox
+metadata: {name: two}
+spec: {address: two}
+---
+apiVersion: postrider.dev/v1alpha1
+kind: Mailbox
+metadata: {name: three}
+spec: {address: three@example.org, passwordSecretRef: {name: nowhere}}
+"""
+
+
+def run(*arguments: object) -> Any:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_lint_finds_nothing_wrong_with_the_quickstart() -> None:
+    found = run("lint", QUICKSTART)
+    assert (found.exit_code, found.stdout) == (0, "")
+
+
+def test_lint_tells_what_api_server_and_operator_would(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD)
+    for name in ("server.yaml", "domains.yaml"):
+        (tmp_path / name).write_text((QUICKSTART / name).read_text())
+    found = run("lint", tmp_path)
+    assert found.exit_code == 1
+    assert "bad.yaml:1: alias/one: AliasLoop" in found.stdout
+    assert "bad.yaml:9: mailbox/two: spec.address: an address is local@domain" in found.stdout
+    assert "bad.yaml:11: mailbox/three: SecretNotFound: There is no Secret nowhere" in found.stdout
+
+
+def test_render_shows_objects_without_secrets() -> None:
+    found = run("render", QUICKSTART, "--image", "registry.example/postrider:1")
+    rows = {(row["kind"], row["metadata"]["name"]): row for row in yaml.safe_load_all(found.stdout)}
+    assert found.exit_code == 0
+    container = rows["StatefulSet", "default-mail"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "registry.example/postrider:1"
+    assert all("data" not in row for key, row in rows.items() if key[0] == "Secret")
+    assert ("Service", "default-mail") in rows
+
+
+def test_dns_wants_the_keys_that_are_in_use(tmp_path: Path) -> None:
+    found = run("dns", QUICKSTART, "--data", tmp_path / "nothing")
+    assert found.exit_code == 2
+    assert "has no keys yet" in found.output
+
+
+def test_dns_prints_a_zone_file(tmp_path: Path) -> None:
+    (tmp_path / "state" / "generated").mkdir(parents=True)
+    found = run("dns", QUICKSTART, "--data", tmp_path, "--domain", "example.net")
+    assert found.exit_code == 0
+    assert "rsa1._domainkey.example.net." in found.stdout
+    assert "example.org.  " not in found.stdout
+
+
+def test_a_missing_path_is_told() -> None:
+    found = run("lint", "/nowhere/at/all")
+    assert found.exit_code == 2
+    assert "no such file" in found.output
+
+
+def test_help_names_every_command() -> None:
+    found = run("--help")
+    assert all(name in found.output for name in ("up", "lint", "render", "dns", "status"))
+
+
+@pytest.mark.parametrize("module", ["kopf", "kubernetes", "aiohttp"])
+def test_local_mode_does_not_load_a_clusters_libraries(module: str) -> None:
+    code = f"import sys, postrider_operator.cli.up; sys.exit({module!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

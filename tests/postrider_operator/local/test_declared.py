@@ -1,0 +1,107 @@
+"""A watched directory: every change is seen, and what is wrong keeps its last good state, over a restart too."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from postrider_operator.local.declared import Declared
+
+
+def box(name: str, address: str) -> str:
+    head = f"apiVersion: postrider.dev/v1alpha1\nkind: Mailbox\nmetadata: {{name: {name}}}"
+    return f"{head}\nspec: {{address: {address}}}\n---\n"
+
+
+def addresses(declared: Declared) -> dict[str, str]:
+    return {key[1]: document.data["spec"]["address"] for key, document in declared.objects.items()}
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    path = tmp_path / "files"
+    path.mkdir()
+    (path / "a.yaml").write_text(box("a", "a@x.test") + box("b", "b@x.test"))
+    (path / "c.yml").write_text(box("c", "c@x.test"))
+    (path / "notes.txt").write_text("no YAML: [")
+    (path / ".hidden.yaml").write_text("no YAML: [")
+    return path
+
+
+@pytest.fixture
+def declared(directory: Path, tmp_path: Path) -> Declared:
+    return Declared(directory, tmp_path / "state" / "accepted.json")
+
+
+def test_all_yaml_files_are_read_and_changes_are_seen(declared: Declared, directory: Path) -> None:
+    assert declared.look()
+    assert addresses(declared) == {"a": "a@x.test", "b": "b@x.test", "c": "c@x.test"}
+    assert not declared.look()
+
+    (directory / "d.yaml").write_text(box("d", "d@x.test"))
+    (directory / "c.yml").unlink()
+    assert declared.look()
+    assert addresses(declared) == {"a": "a@x.test", "b": "b@x.test", "d": "d@x.test"}
+
+
+def test_a_wrong_object_keeps_its_last_good_state_and_others_change(declared: Declared, directory: Path) -> None:
+    declared.look()
+    (directory / "a.yaml").write_text(box("a", "no address") + box("b", "b@x.test") + box("new", "new@x.test"))
+    declared.look()
+
+    assert addresses(declared) == {"a": "a@x.test", "b": "b@x.test", "c": "c@x.test", "new": "new@x.test"}
+    assert "a.yaml:4: mailbox/a: spec.address" in str(declared.problems[0])
+
+
+def test_a_file_that_is_no_yaml_keeps_all_its_objects(declared: Declared, directory: Path) -> None:
+    declared.look()
+    (directory / "a.yaml").write_text("kind: [")
+    (directory / "c.yml").write_text(box("c", "c@x.test") + box("e", "e@x.test"))
+    declared.look()
+
+    assert sorted(addresses(declared)) == ["a", "b", "c", "e"]
+    assert [problem.line for problem in declared.problems] == [1]
+
+
+def test_the_last_good_state_outlives_a_restart(declared: Declared, directory: Path) -> None:
+    declared.look()
+    (directory / "a.yaml").write_text("kind: [")
+    again = Declared(directory, declared.memory)
+    again.look()
+
+    assert sorted(addresses(again)) == ["a", "b", "c"]
+    assert stat.S_IMODE(declared.memory.stat().st_mode) == 0o600
+
+
+def test_a_new_object_that_is_wrong_is_left_out(declared: Declared, directory: Path) -> None:
+    (directory / "z.yaml").write_text(box("z", "nothing"))
+    declared.look()
+
+    assert "z" not in addresses(declared)
+
+
+def test_an_object_declared_twice_is_told(declared: Declared, directory: Path) -> None:
+    (directory / "z.yaml").write_text(box("a", "other@x.test"))
+    declared.look()
+
+    assert addresses(declared)["a"] == "a@x.test"
+    assert "is there already" in str(declared.problems[0])
+
+
+def test_an_address_cannot_be_changed_here_either(declared: Declared, directory: Path) -> None:
+    declared.look()
+    (directory / "c.yml").write_text(box("c", "other@x.test"))
+    declared.look()
+
+    assert addresses(declared)["c"] == "c@x.test"
+    assert "cannot be changed" in str(declared.problems[0])
+
+
+def test_other_kinds_are_left_alone(declared: Declared, directory: Path) -> None:
+    (directory / "z.yaml").write_text("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\n")
+    declared.look()
+
+    assert declared.problems == ()
+    assert declared.ignored == ("Deployment/web (z.yaml)",)

@@ -1,0 +1,162 @@
+"""What is wrong with a file is told with file, line and field; the CRDs' own rules decide, CEL included."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from postrider_operator.local import documents, validate
+from postrider_operator.local.documents import Malformed
+
+API = "postrider.dev/v1alpha1"
+
+
+def said(kind: str, spec: Any, before: Any = None, name: str = "m") -> str:
+    """What is said of an object, given its spec now and before."""
+    rows = [{"apiVersion": API, "kind": kind, "metadata": {"name": name}, "spec": part} for part in (spec, before)]
+    now, last = (documents.read(Path("x.yaml"), yaml.safe_dump(row, sort_keys=False))[0] for row in rows)
+    return "; ".join(str(problem) for problem in validate.problems(now, last if before is not None else None))
+
+
+GOOD = [
+    ("Mailbox", {"address": "alice@example.org", "quota": "1.5Gi"}),
+    ("Mailbox", {"address": "o'neil+x@example.org", "quota": 5000000}),
+    ("Mailbox", {"address": '"quoted one"@example.org'}),
+    ("Mailbox", {"address": "jürgen@bücher.example"}),
+    ("Alias", {"address": "*@example.org", "targets": ["a@b.example", "c@d.example"]}),
+    ("MailDomain", {}),
+    ("MailDomain", {"domain": "bücher.example", "serverRef": {"name": "other"}, "subaddressSeparator": "-"}),
+    ("DkimKey", {"domain": "example.org", "selector": "s1.mail", "algorithm": "Ed25519"}),
+    ("MailServer", {"hostname": "mail.example.org", "queue": {"lifetime": "2d12h"}, "storage": {"size": "10Gi"}}),
+    (
+        "MailServer",
+        {"hostname": "m.example", "relay": {"host": "r.example"}, "pod": {"affinity": {"any": {"thing": 1}}}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec"), GOOD)
+def test_good_objects(kind: str, spec: Any) -> None:
+    assert said(kind, spec) == ""
+
+
+BAD = [
+    ("Mailbox", {}, "spec.address: is required"),
+    ("Mailbox", {"address": 5}, "spec.address: must be text, not 5"),
+    ("Mailbox", {"address": "alice"}, "an address is local@domain"),
+    ("Mailbox", {"address": "al ice@example.org"}, "not a local part"),
+    ("Mailbox", {"address": ".a@example.org"}, "not a local part"),
+    ("Mailbox", {"address": "a..b@example.org"}, "not a local part"),
+    ("Mailbox", {"address": "a@b@example.org"}, "not a local part"),
+    ("Mailbox", {"address": "a@exa_mple.org"}, "not a domain name"),
+    ("Mailbox", {"address": "a@example..org"}, "not a domain name"),
+    ("Mailbox", {"address": "a@example.org."}, "not a domain name"),
+    ("Mailbox", {"address": "a" * 65 + "@example.org"}, "at most 64"),
+    ("Mailbox", {"address": "*@example.org"}, "only an Alias"),
+    ("Mailbox", {"address": "a@b.example", "quota": "5X"}, "spec.quota: not a size"),
+    ("Mailbox", {"address": "a@b.example", "quota": -1}, "spec.quota: not a size"),
+    ("Mailbox", {"address": "a@b.example", "quota": ["1"]}, "spec.quota: must be text or a whole number"),
+    ("Mailbox", {"address": "a@b.example", "adress": "x"}, "spec.adress: unknown field; did you mean address?"),
+    ("Mailbox", {"address": "a@b.example", "deletionPolicy": "Keep"}, "must be Retain or Delete"),
+    (
+        "Mailbox",
+        {"address": "a@b.example", "passwordSecretRef": {"key": "x"}},
+        "spec.passwordSecretRef.name: is required",
+    ),
+    ("Alias", {"address": "a@b.example", "targets": []}, "spec.targets"),
+    ("Alias", {"address": "a@b.example", "targets": ["a@b.example", "nobody"]}, "spec.targets[1]: an address is"),
+    ("MailDomain", {"domain": "bad_domain"}, "not a domain name"),
+    ("MailDomain", {"subaddressSeparator": "x"}, "the separator is one of"),
+    ("DkimKey", {"domain": "example.org", "selector": "s_1"}, "spec.selector: not a selector"),
+    ("MailServer", {"hostname": "mail.example.org", "replicas": 2}, "replicas is 0 or 1"),
+    ("MailServer", {"hostname": "mail.example.org", "queue": {"lifetime": "5x"}}, "not a duration"),
+    (
+        "MailServer",
+        {"hostname": "m.example", "relay": {"host": "r.example", "username": "u"}},
+        "needs a passwordSecretRef",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "spec", "message"), BAD)
+def test_bad_objects(kind: str, spec: Any, message: str) -> None:
+    assert message in said(kind, spec)
+
+
+CHANGED = [
+    ("Mailbox", {"address": "a@b.example"}, {"address": "c@b.example"}, "the address cannot be changed"),
+    ("MailDomain", {}, {"domain": "other.example"}, "cannot be changed"),
+    ("MailDomain", {"domain": "other.example"}, {}, "cannot be changed"),
+    ("DkimKey", {"domain": "a.b", "selector": "s"}, {"domain": "a.b", "selector": "t"}, "cannot be changed"),
+    (
+        "DkimKey",
+        {"domain": "a.b", "selector": "s"},
+        {"domain": "a.b", "selector": "s", "algorithm": "Ed25519"},
+        "spec.algorithm: the algorithm cannot be changed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("kind", "now", "before", "message"), CHANGED)
+def test_what_cannot_be_changed(kind: str, now: Any, before: Any, message: str) -> None:
+    assert message in said(kind, now, before)
+
+
+def test_an_effective_value_may_be_written_in_another_way() -> None:
+    assert said("MailDomain", {"domain": "one.example"}, {}, name="one.example") == ""
+    spec = {"domain": "a.b", "selector": "s"}
+    assert said("DkimKey", spec | {"algorithm": "RSA"}, spec) == ""
+
+
+def test_a_problem_has_file_line_and_field() -> None:
+    text = f"""\
+apiVersion: {API}
+kind: Mailbox
+metadata:
+  name: alice
+spec:
+  address: alice@example.org
+  quota: 5 apples
+"""
+    (document,) = documents.read(Path("boxes.yaml"), text)
+    (problem,) = validate.problems(document, None)
+    assert str(problem).startswith("boxes.yaml:7: mailbox/alice: spec.quota: not a size")
+
+
+def test_the_frame_of_an_object_is_checked() -> None:
+    (document,) = documents.read(Path("x.yaml"), "kind: Mailbox\nmetadata: {name: Alice}\nspec: {}\n")
+    found = [str(problem) for problem in validate.problems(document, None)]
+    assert "apiVersion: must be postrider.dev/v1alpha1" in found[0]
+    assert "'Alice' is not a name" in found[1]
+
+
+def test_numbers_in_a_secret_need_quotes() -> None:
+    text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {password: 12345}\n"
+    (problem,) = validate.problems(documents.read(Path("x.yaml"), text)[0], None)
+    assert "stringData.password: must be text" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "message"),
+    [
+        ("kind: Mailbox\n  bad: [", 2, "not YAML"),
+        ("a: 1\nb: 2\na: 3\n", 3, "the field a is there twice"),
+        ("- a\n- b\n", 1, "an object is a mapping"),
+        ("a: \x01\n", 1, "not YAML"),
+    ],
+)
+def test_files_that_cannot_be_read(text: str, line: int, message: str) -> None:
+    with pytest.raises(Malformed) as caught:
+        documents.read(Path("x.yaml"), text)
+    assert caught.value.problem.line == line
+    assert message in caught.value.problem.message
+
+
+def test_lists_and_dates() -> None:
+    text = "kind: List\nitems:\n- kind: A\n  metadata:\n    name: 2026-11-21\n- kind: B\n"
+    first, second = documents.read(Path("x.yaml"), text)
+    assert (first.kind, first.name, first.line(("metadata", "name"))) == ("A", "2026-11-21", 5)
+    assert (second.kind, second.line(())) == ("B", 6)
