@@ -11,8 +11,7 @@ import msgspec
 from postrider.store import transactions as t
 from postrider.store import wire
 from postrider.store.feed import LocalFeed
-from postrider.store.ports import Feed, Reader, Writer
-from postrider.store.reader import SqliteReader
+from postrider.store.ports import Feed, FileReader, Reader, Writer
 from postrider.store.transactions import Reason, StoreError
 
 _GONE = "the connection to the store's writer ended"
@@ -113,7 +112,7 @@ class RemoteWriter(asyncio.Protocol):
 class RemoteStore:
     """Implements ports.Store for a front."""
 
-    def __init__(self, writer: RemoteWriter, reader: SqliteReader, feed: LocalFeed) -> None:
+    def __init__(self, writer: RemoteWriter, reader: FileReader, feed: LocalFeed) -> None:
         self._remote = writer
         self._files = reader
         self.writer: Writer = writer

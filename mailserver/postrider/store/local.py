@@ -9,8 +9,7 @@ from typing import Any
 
 from postrider.store import transactions as t
 from postrider.store.feed import LocalFeed
-from postrider.store.ports import Feed, Reader, Writer
-from postrider.store.reader import SqliteReader
+from postrider.store.ports import Feed, FileReader, Reader, Writer
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.writer import MAX_BATCH, Committer
 
@@ -83,7 +82,7 @@ class LocalWriter:
 class LocalStore:
     """Implements ports.Store."""
 
-    def __init__(self, writer: LocalWriter, reader: SqliteReader, feed: LocalFeed) -> None:
+    def __init__(self, writer: LocalWriter, reader: FileReader, feed: LocalFeed) -> None:
         self._local = writer
         self._files = reader
         self.writer: Writer = writer

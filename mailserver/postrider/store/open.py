@@ -9,11 +9,12 @@ from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.memory.store import MemoryStore
 from postrider.store.ports import Store
-from postrider.store.reader import SqliteReader
 from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
+from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.sqlite.reader import SqliteReader
 from postrider.store.transactions import OpenAccount
-from postrider.store.writer import Committer, Options
+from postrider.store.writer import Options
 
 __all__ = ["Options", "WriterServer", "connect", "memory", "open_local", "open_writer"]
 
@@ -24,7 +25,7 @@ def open_writer(path: Path | str, options: Options | None = None) -> WriterServe
     Waits for another writer to end. Raises CannotOpen, WrongDatabase, OSError.
     """
     chosen = options or Options()
-    return WriterServer(Committer(Path(path), chosen), chosen.events)
+    return WriterServer(SqliteCommitter(Path(path), chosen), chosen.events)
 
 
 async def connect(path: Path | str, socket_path: Path | str, *, seconds: float = 30.0) -> client.RemoteStore:
@@ -43,7 +44,7 @@ def open_local(path: Path | str, options: Options | None = None) -> Store:
     """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
     where = Path(path)
     feed = LocalFeed()
-    writer = LocalWriter(Committer(where, options or Options(allow_tmpfs=True, measure_sync=False)), feed)
+    writer = LocalWriter(SqliteCommitter(where, options or Options(allow_tmpfs=True, measure_sync=False)), feed)
     return LocalStore(writer, _reader(where, writer), feed)
 
 

@@ -104,6 +104,14 @@ class Reader(Protocol):
         ...
 
 
+class FileReader(Reader, Protocol):
+    """A reader that holds files."""
+
+    def close(self) -> None:
+        """Release them."""
+        ...
+
+
 class Feed(Protocol):
     """Tells what changed, after it is durable. Hints are coalesced; losing one is harmless because modseq tells."""
 

@@ -17,8 +17,8 @@ from stored import ALICE, EVERY_LANE, INBOX, NOON, append, body_of, enqueue, int
 from postrider.store import transactions as t
 from postrider.store import wire
 from postrider.store.open import connect, open_local, open_writer
+from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.transactions import Outcome, Reason, StoreError
-from postrider.store.writer import Committer
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -30,7 +30,7 @@ def log():
 
 @pytest.fixture
 def committer(data, options, log):
-    made = Committer(data, dataclasses.replace(options, events=Events(log), metrics=Metrics()))
+    made = SqliteCommitter(data, dataclasses.replace(options, events=Events(log), metrics=Metrics()))
     yield made
     made.close()
 
@@ -77,10 +77,10 @@ def test_a_failed_write_refuses_bodies_and_nothing_else(committer, log, data):
 
 def test_below_the_floor_intake_waits_and_the_rest_goes_on(data, options, log, clock):
     strict = dataclasses.replace(options, floor_bytes=1 << 62, floor_part=1.0, events=Events(log))
-    committer = Committer(data, options)
+    committer = SqliteCommitter(data, options)
     committer.commit([intake(ALICE, enqueue=(enqueue(),)), append(INBOX, b"x", flags=8)])
     committer.close()
-    committer = Committer(data, strict)
+    committer = SqliteCommitter(data, strict)
     (row,) = committer.commit([t.Claim(EVERY_LANE, NOON, 60, 1)]).results[0]
     outcome = committer.commit(
         [

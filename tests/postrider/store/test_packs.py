@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from stored import NOON, body_of
 
 from postrider.store import records
+from postrider.store.pack_reader import PackReader
 from postrider.store.packs import Packs, pack_ids, pack_path, scan, short_packs
-from postrider.store.reader import PackReader
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, BadRecord, Header
 from postrider.store.transactions import StoreError
 

@@ -47,7 +47,7 @@ def claim(state: State, txn: t.Claim) -> tuple[QueueRow, ...]:
         and waiting.row.lane in txn.lanes
         and waiting.row.destination not in txn.busy
     ]
-    due = sorted(due, key=lambda row: row.due)[: txn.limit]
+    due = sorted(due, key=lambda row: (row.due, row.id))[: txn.limit]
     if due:
         state.lease += 1
     return tuple(

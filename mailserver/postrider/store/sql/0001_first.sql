@@ -79,7 +79,7 @@ CREATE TABLE queue (
     envid TEXT NOT NULL, body TEXT NOT NULL, smtputf8 INT NOT NULL, account TEXT NOT NULL,
     delay_told INT NOT NULL DEFAULT 0, last_reply TEXT NOT NULL DEFAULT ''
 ) STRICT;
-CREATE INDEX queue_ready ON queue (due, lane, destination) WHERE state = 'ready';
+CREATE INDEX queue_ready ON queue (due, id, lane, destination) WHERE state = 'ready';
 CREATE INDEX queue_claimed ON queue (claimed_until, lane) WHERE state = 'claimed';
 
 -- Small values that expire.

@@ -36,7 +36,7 @@ def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
         for row in run.db.execute(
             "SELECT id FROM queue WHERE state = 'ready' AND due <= ?"
             " AND lane IN (SELECT value FROM json_each(?)) AND destination NOT IN (SELECT value FROM json_each(?))"
-            " ORDER BY due LIMIT ?",
+            " ORDER BY due, id LIMIT ?",
             (txn.now, json.dumps(txn.lanes), json.dumps(txn.busy), txn.limit),
         )
     ]

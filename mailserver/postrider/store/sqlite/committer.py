@@ -1,0 +1,255 @@
+"""Commits batches: bodies synced to the pack first, then all rows with one COMMIT, each transaction in a savepoint.
+
+A sync that fails ends the process: nothing may be acknowledged after it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import apsw
+
+from postrider.store import directory
+from postrider.store import transactions as t
+from postrider.store.packs import Location, Packs, Recovered, SyncFailed, short_packs
+from postrider.store.sqlite import database, ledger, queue, removal
+from postrider.store.sqlite.handlers import HANDLERS
+from postrider.store.sqlite.transaction import Running
+from postrider.store.transactions import Reason, StoreError
+from postrider.store.values import Body
+from postrider.store.writer import Options, Outcome
+
+#: The WAL is brought into the database between two batches when it is larger.
+WAL_LIMIT = 16 * 1024 * 1024
+_SPACE_EVERY = 0.25
+#: A median sync slower than this is worth a warning, in seconds.
+_SLOW_SYNC = 0.02
+_SYNC_ERRORS = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
+
+
+class SqliteCommitter:
+    """Implements writer.Committer over the database and the packs. Making it raises CannotOpen, WrongDatabase."""
+
+    def __init__(self, path: Path, options: Options) -> None:
+        self._options = options
+        self._path = path
+        directory.make(path)
+        kind = directory.check_filesystem(path, allow_tmpfs=options.allow_tmpfs)
+        self._wal = Path(f"{directory.database_path(path)}-wal")
+        self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
+        self._space_until = 0.0
+        self._has_space = True
+        #: Rows of removed folders are still to be cleared away.
+        self._doomed = True
+        self._lock = directory.lock(path, options.wait, options.sleep)
+        try:
+            self._db = database.open_writer(directory.database_path(path))
+            recovered = self._recover()
+            latency = directory.sync_latency(path) if options.measure_sync else 0.0
+        except BaseException:
+            os.close(self._lock)
+            raise
+        self._emit(
+            "store.open", path=str(path), filesystem=kind, sync_ms=round(latency * 1000, 3), pack=recovered.pack,
+            orphans=recovered.orphans, cut=recovered.cut,
+        )  # fmt: skip
+        if latency > _SLOW_SYNC:
+            self._emit("store.slow_sync", sync_ms=round(latency * 1000, 3))
+
+    def _recover(self) -> Recovered:
+        """Find the end of the packs, and free what the last writer's fronts had claimed."""
+        rows: Any = self._db.execute("SELECT id, used FROM pack")
+        known: dict[int, int] = dict(rows)
+        short = short_packs(directory.packs_directory(self._path), known)
+        if short:
+            self._emit("store.damaged", packs=short)
+        recovered = self._packs.open(known, self._now())
+        with self._db:
+            queue.free_claims(Running(self._db, self._now()))
+        return recovered
+
+    def commit(self, txns: Sequence[t.Txn]) -> Outcome:
+        """Run a batch. What it returns is durable; a refused transaction has changed nothing."""
+        start = time.perf_counter()
+        outcome = Outcome([None] * len(txns))
+        try:
+            places = self._write_bodies(txns, outcome.results)
+            self._packs.sync()
+            self._write_rows(txns, places, outcome)
+        except SyncFailed as error:
+            self._fatal(error)
+        if self._options.metrics:
+            self._options.metrics.observe("postrider_commit_seconds", time.perf_counter() - start)
+            self._options.metrics.observe("postrider_commit_batch", len(txns))
+        return outcome
+
+    def between(self) -> bool:
+        """Housekeeping between two batches; true when there is more of it to do."""
+        self._doomed = self._doomed and self._clear_slice()
+        try:
+            size = self._wal.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        if size > WAL_LIMIT:
+            self._checkpoint()
+        if self._options.metrics:
+            self._options.metrics.observe("postrider_wal_bytes", size)
+        return self._doomed
+
+    def close(self) -> None:
+        """Bring the WAL in, close files, let the directory go."""
+        self._checkpoint()
+        self._db.close()
+        self._packs.close()
+        os.close(self._lock)
+
+    # -- bodies ----------------------------------------------------------------------------------------------------
+
+    def _write_bodies(self, txns: Sequence[t.Txn], results: list[object]) -> list[list[Location]]:
+        """Write all bodies; refuses transactions whose bodies cannot be written."""
+        bodies = [bodies_of(txn) for txn in txns]
+        places: list[list[Location]] = [[] for _ in txns]
+        if not any(bodies):
+            return places
+        if not self._space():
+            refusal = StoreError(Reason.NO_SPACE, "free space is below the floor")
+            results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
+            return places
+        try:
+            written = iter(self._packs.append([body for some in bodies for body in some], self._now()))
+        except OSError as error:
+            refusal = self._write_failed(error)
+            results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
+            return places
+        for at, some in enumerate(bodies):
+            for _ in some:
+                place = next(written)
+                if isinstance(place, StoreError):
+                    results[at] = place
+                else:
+                    places[at].append(place)
+        return places
+
+    def _space(self) -> bool:
+        moment = self._options.clock.monotonic()
+        if moment >= self._space_until:
+            free, size = directory.free_space(self._path)
+            had, self._has_space = (
+                self._has_space,
+                free >= min(self._options.floor_bytes, int(size * self._options.floor_part)),
+            )
+            self._space_until = moment + _SPACE_EVERY
+            if had and not self._has_space:
+                self._emit("store.no_space", free=free)
+        return self._has_space
+
+    # -- rows ------------------------------------------------------------------------------------------------------
+
+    def _write_rows(self, txns: Sequence[t.Txn], places: list[list[Location]], outcome: Outcome) -> None:
+        counts: Counter[str] = Counter()
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            for at, txn in enumerate(txns):
+                if outcome.results[at] is None:
+                    run = Running(self._db, self._now(), places[at])
+                    outcome.results[at] = self._run(run, txn)
+                    if not isinstance(outcome.results[at], StoreError):
+                        counts.update(run.counts)
+                        outcome.accounts |= run.changed
+                        outcome.queue |= run.queue_changed
+                        self._doomed |= run.doomed
+            ledger.add_counts(self._db, counts)
+            self._note_packs(places)
+            self._db.execute("COMMIT")
+        except (apsw.FullError, apsw.IOError) as error:
+            if getattr(error, "extendedresult", 0) in _SYNC_ERRORS:
+                self._fatal(error)
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            refusal = self._write_failed(error)
+            outcome.results[:] = [result if isinstance(result, StoreError) else refusal for result in outcome.results]
+            outcome.accounts.clear()
+            outcome.queue = False
+
+    def _run(self, run: Running, txn: t.Txn) -> object:
+        """One transaction in its savepoint, so that it alone is undone when it is refused."""
+        self._db.execute("SAVEPOINT one")
+        try:
+            result = HANDLERS[type(txn)](run, txn)
+        except (apsw.FullError, apsw.IOError):
+            raise
+        except StoreError as error:
+            self._undo()
+            return error
+        except Exception:  # a bug must not take the batch of the others with it
+            self._emit("server.failure", exc_info=True, transaction=type(txn).__name__)
+            self._undo()
+            return StoreError(Reason.WRITE_FAILED, "unexpected failure, see the log")
+        self._db.execute("RELEASE one")
+        return result
+
+    def _undo(self) -> None:
+        self._db.execute("ROLLBACK TO one")
+        self._db.execute("RELEASE one")
+
+    def _note_packs(self, places: list[list[Location]]) -> None:
+        ends: dict[int, int] = {}
+        for some in places:
+            for place in some:
+                ends[place.pack] = max(ends.get(place.pack, 0), Packs.end_of(place))
+        for pack, end in ends.items():
+            self._db.execute(
+                "INSERT INTO pack (id, used) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET used = ?2", (pack, end)
+            )
+
+    def _clear_slice(self) -> bool:
+        try:
+            with self._db:
+                more = removal.clear_slice(Running(self._db, self._now()))
+        except apsw.FullError as error:  # it waits until there is room
+            self._write_failed(error)
+            return False
+        except apsw.IOError as error:
+            self._fatal(error)
+        return more
+
+    def _checkpoint(self) -> None:
+        try:
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.IOError as error:
+            self._fatal(error)
+
+    # -- what goes wrong -------------------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return int(self._options.clock.now())
+
+    def _write_failed(self, error: Exception) -> StoreError:
+        self._emit("store.write_failed", error=str(error))
+        full = isinstance(error, apsw.FullError) or getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT)
+        return StoreError(Reason.NO_SPACE if full else Reason.WRITE_FAILED, str(error))
+
+    def _fatal(self, error: Exception) -> NoReturn:
+        """After a failed sync nobody knows what the disk holds: nothing may be acknowledged any more."""
+        self._emit("store.fatal", error=str(error))
+        self._options.die()
+        raise AssertionError("the process goes on after a failed sync") from error
+
+    def _emit(self, event: str, **fields: object) -> None:
+        if self._options.events:
+            self._options.events.emit(event, **fields)
+
+
+def bodies_of(txn: t.Txn) -> tuple[Body, ...]:
+    """The bodies a transaction brings, in the order its handler wants their places."""
+    if isinstance(txn, t.Intake):
+        return (txn.body,) if txn.deliver or txn.enqueue else ()
+    if isinstance(txn, t.Append):
+        return tuple(message.body for message in txn.messages)
+    return ()
