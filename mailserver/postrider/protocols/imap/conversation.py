@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from postrider.protocols.imap import commands as c
 from postrider.protocols.imap.responses import CRLF, Status
-from postrider.protocols.imap.sasl import MECHANISMS
+from postrider.protocols.sasl import MECHANISMS
 
 #: Wrong commands before and after login beyond which a client is sent away.
 MAX_FAULTS_NEW = 10

@@ -18,8 +18,9 @@ from postrider.protocols.imap.conversation import Conversation, ServerConfig
 from postrider.protocols.imap.grammar import Cursor, SyntaxFault
 from postrider.protocols.imap.input import Announced, Input, Unreadable
 from postrider.protocols.imap.responses import Status, string
-from postrider.protocols.imap.sasl import MECHANISMS, Exchange, SaslFault
 from postrider.protocols.imap.search import BadCharset
+from postrider.protocols.sasl import MAX_LINE, MECHANISMS, Challenge, Exchange, SaslError
+from postrider.protocols.sasl import Credentials as SaslCredentials
 
 #: Commands before login, and failed logins, beyond which a client is sent away.
 MAX_COMMANDS_NEW = 50
@@ -53,7 +54,7 @@ class Server(Conversation):
         #: What takes the next octets: returns an event, None to go on, or NEED_DATA.
         self._step: Callable[[], Event | Need | None] = self._step_command
         self._append = Appending(self, self._input)
-        self._sasl = Exchange("")
+        self._sasl: Exchange | None = None
         self._idle_fault = False
         self._closed_told = self._draining = False
         self._commands = self._login_failures = 0
@@ -213,23 +214,26 @@ class Server(Conversation):
         return event
 
     def _step_auth(self) -> Event | Need | None:
-        line = self._input.line(c.MAX_COMMAND_NEW)
-        return NEED_DATA if line is None else self._auth(line)
+        line = self._input.line(MAX_LINE)
+        if line is None:
+            return NEED_DATA
+        exchange = self._sasl
+        return self._auth(exchange, lambda: exchange.answer(line)) if exchange is not None else None
 
-    def _auth(self, line: bytes | None) -> Event | None:
-        """One more line of the client; None asks for the first."""
-        self._step = self._step_command
+    def _auth(self, exchange: Exchange, step: Callable[[], Challenge | SaslCredentials]) -> Event | None:
+        """One step of an exchange: another challenge, credentials, or its failure."""
+        self._sasl, self._step = None, self._step_command
         try:
-            step = self._sasl.step(line)
-        except SaslFault as fault:
-            self.fault(str(fault))
+            given = step()
+        except SaslError as error:
+            self.fault(str(error))
             return None
-        if isinstance(step, bytes):
-            self.say(b"+ " + step)
-            self._step = self._step_auth
+        if isinstance(given, Challenge):
+            self.say(b"+ " + given.text)
+            self._sasl, self._step = exchange, self._step_auth
             return None
         self._awaits = Awaits.LOGIN
-        return e.Credentials(self._sasl.mechanism, *step)
+        return e.Credentials(exchange.name, given.login, given.password)
 
     def _step_idle(self) -> Event | Need | None:
         line = self._input.line(1024)
@@ -341,8 +345,7 @@ class Server(Conversation):
         if mechanism not in MECHANISMS:
             self.tagged(Status.NO, "This mechanism is not supported")
             return None
-        self._sasl = Exchange(mechanism)
-        return self._auth(b"" if initial == b"=" else initial)
+        return self._auth(Exchange(mechanism), lambda exchange: exchange.begin(initial))
 
     def _may_log_in(self) -> bool:
         if not self.secure:  # RFC 9051 §6.2.3, §11.3
