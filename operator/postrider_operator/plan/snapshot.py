@@ -161,7 +161,8 @@ def _with_losses_held(world: World, good: Snapshot) -> tuple[Snapshot, Held | No
 
 def _numbered(world: World, wanted: Snapshot, held: Held | None) -> Published:
     last = world.previous
-    if last is not None:
+    # Pods that have served a later one (the manifest was lost) refuse to go back.
+    if last is not None and next_generation(world) == last.generation + 1:
         same = rows.stamped(msgspec.structs.replace(wanted, generation=last.generation), last)
         if files.normal(same) == files.normal(last):
             return Published(last, changed=False, held=held)
