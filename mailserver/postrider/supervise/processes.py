@@ -86,7 +86,10 @@ class Nursery:
             process = self._context.Process(
                 target=enter, args=(name, index, theirs, self._settings), name=f"{name}-{index}", daemon=True
             )
-            await asyncio.to_thread(process.start)
+            try:
+                await asyncio.to_thread(process.start)
+            except EOFError as error:
+                raise ChildFailed(f"{process.name}: the process that starts children ended") from error
         return ChildProcess(process.name, process, await Channel.open(ours))
 
 
