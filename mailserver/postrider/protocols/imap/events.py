@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postrider.protocols.imap.grammar import SequenceSet
 from postrider.protocols.imap.search import Key
@@ -15,7 +15,7 @@ class Credentials:
 
     mechanism: str
     login: str
-    password: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

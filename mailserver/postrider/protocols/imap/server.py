@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Callable
+from typing import TypeVar
 
 from postrider.protocols.engine import NEED_DATA, Closed, Need, StartTls
 from postrider.protocols.imap import commands as c
@@ -26,6 +27,7 @@ from postrider.protocols.sasl import Credentials as SaslCredentials
 MAX_COMMANDS_NEW = 50
 MAX_LOGIN_FAILURES = 5
 
+T = TypeVar("T")
 _TAG = re.compile(rb"([^\x00-\x20(){%*\"\\+\x7f-\xff]{1,100}) ")
 
 
@@ -217,23 +219,23 @@ class Server(Conversation):
         line = self._input.line(MAX_LINE)
         if line is None:
             return NEED_DATA
-        exchange = self._sasl
-        return self._auth(exchange, lambda: exchange.answer(line)) if exchange is not None else None
+        exchange, self._sasl = self._sasl, None
+        self._step = self._step_command
+        return self._go_on(exchange, exchange.answer, line) if exchange is not None else None
 
-    def _auth(self, exchange: Exchange, step: Callable[[], Challenge | SaslCredentials]) -> Event | None:
-        """One step of an exchange: another challenge, credentials, or its failure."""
-        self._sasl, self._step = None, self._step_command
+    def _go_on(self, exchange: Exchange, step: Callable[[T], Challenge | SaslCredentials], given: T) -> Event | None:
+        """One step of an AUTHENTICATE: another challenge, credentials, or its failure."""
         try:
-            given = step()
+            result = step(given)
         except SaslError as error:
             self.fault(str(error))
             return None
-        if isinstance(given, Challenge):
-            self.say(b"+ " + given.text)
+        if isinstance(result, Challenge):
+            self.say(b"+ " + result.text)
             self._sasl, self._step = exchange, self._step_auth
             return None
         self._awaits = Awaits.LOGIN
-        return e.Credentials(exchange.name, given.login, given.password)
+        return e.Credentials(exchange.name, result.login, result.password)
 
     def _step_idle(self) -> Event | Need | None:
         line = self._input.line(1024)
@@ -345,7 +347,8 @@ class Server(Conversation):
         if mechanism not in MECHANISMS:
             self.tagged(Status.NO, "This mechanism is not supported")
             return None
-        return self._auth(Exchange(mechanism), lambda exchange: exchange.begin(initial))
+        exchange = Exchange(mechanism)
+        return self._go_on(exchange, exchange.begin, initial)
 
     def _may_log_in(self) -> bool:
         if not self.secure:  # RFC 9051 §6.2.3, §11.3
