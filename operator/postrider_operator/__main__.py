@@ -40,6 +40,8 @@ class Operator:
 
     settings: Settings
     client: Client
+    #: Has a connection of its own: a renewal never waits behind thousands of writes.
+    lease_client: Client
     metrics: Metrics
     picture: Picture
     sources: Sources
@@ -70,7 +72,18 @@ def build(chosen: Settings, credentials: Credentials) -> Operator:
         operator_namespace=chosen.operator_namespace,
     )
     assembler = Assembler(sources, defaults)
-    return Operator(chosen, client, metrics, picture, sources, reconciler, assembler, hands, asyncio.Event())
+    return Operator(
+        settings=chosen,
+        client=client,
+        lease_client=Client(credentials, connections=1),
+        metrics=metrics,
+        picture=picture,
+        sources=sources,
+        reconciler=reconciler,
+        assembler=assembler,
+        hands=hands,
+        kopf_ready=asyncio.Event(),
+    )
 
 
 async def run(chosen: Settings) -> None:
@@ -96,6 +109,7 @@ async def run(chosen: Settings) -> None:
         operator.sources.hashing.close()
         await operator.sources.observer.close()
         await operator.client.close()
+        await operator.lease_client.close()
         await probes.stop()
         log.info("stopped")
     for result in results:
@@ -119,7 +133,7 @@ async def _work(operator: Operator, stop: asyncio.Event) -> None:
         if not chosen.leader_election:
             await _lead(operator)
         place = Place(chosen.operator_namespace, chosen.lease_name, chosen.identity)
-        await Lease(client, place).lead(lambda: _lead(operator))
+        await Lease(operator.lease_client, place).lead(lambda: _lead(operator))
 
 
 async def _kopf_until(operator: Operator, stop: asyncio.Event) -> None:

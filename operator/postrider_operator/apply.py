@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 Intent = TypeVar("Intent", Apply, Delete, Generate, StatusPatch)
 
 #: Intents carried out at the same time; the client bounds the requests.
-AT_ONCE = 32
+AT_ONCE = 16
 #: Without these the server's pods would see a generation whose parts are missing.
 PARTS = ("ConfigMap", "Secret")
 

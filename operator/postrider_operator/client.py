@@ -102,7 +102,7 @@ class Write:
 class Client:
     """Requests to one API server; at most `connections` at a time, watches not counted."""
 
-    def __init__(self, credentials: Credentials, *, connections: int = 24) -> None:
+    def __init__(self, credentials: Credentials, *, connections: int = 12) -> None:
         self.credentials = credentials
         self._tls = credentials.tls() if credentials.server.startswith("https") else None
         self._session = self.session(connections)

@@ -23,11 +23,12 @@ class LostLease(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Seconds: how long a lease is good without renewal, when the holder gives up, and how often both try."""
+    """Seconds: how long a lease is good without renewal, when the holder gives up, how often it renews, others look."""
 
-    duration: float = 15.0
+    duration: float = 13.0
     deadline: float = 10.0
     retry: float = 2.0
+    look: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Place:
         """Path of the namespace's Leases."""
         return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases"
 
+    @property
+    def path(self) -> str:
+        """Path of the Lease."""
+        return f"{self.collection}/{self.name}"
+
 
 class Lease:
     """One candidate."""
@@ -53,6 +59,8 @@ class Lease:
         self._terms = terms
         self._record: Object = {}
         self._changed_at = 0.0
+        #: The Lease as we have read or written it last, to be written next; None: look first.
+        self._mine: Object | None = None
         self.held = False
 
     async def lead(self, act: Callable[[], Awaitable[None]]) -> None:
@@ -78,8 +86,10 @@ class Lease:
                 task.result()
 
     async def _acquire(self) -> None:
-        while not await self._try():  # noqa: ASYNC110 - what changes is elsewhere
-            await asyncio.sleep(self._terms.retry)
+        loop = asyncio.get_running_loop()
+        while not await self._try():
+            ends = self._changed_at + float(self._record.get("leaseDurationSeconds") or 0) - loop.time()
+            await asyncio.sleep(min(self._terms.look, ends) if ends > 0 else self._terms.look)
         self.held = True
         log.info("leading", extra={"identity": self._place.identity})
 
@@ -97,25 +107,43 @@ class Lease:
 
     async def _try(self) -> bool:
         """Take or renew it if it is ours or free; whether it is ours now."""
-        loop = asyncio.get_running_loop()
         try:
-            found = await self._client.find(f"{self._place.collection}/{self._place.name}")
-            if found is None:
-                await self._client.create(self._place.collection, self._fresh())
-                return True
-            if found["spec"] != self._record:
-                self._record, self._changed_at = found["spec"], loop.time()
-            if self._taken(loop.time()):
+            if self._mine is None and not await self._look():
                 return False
-            found["spec"] = self._spec(found["spec"])
-            written = await self._client.replace(f"{self._place.collection}/{self._place.name}", found)
-            self._record, self._changed_at = decode(written)["spec"], loop.time()
-        except Conflict:
+            await self._write()
+        except Conflict:  # somebody was faster, or has touched it: look again
+            self._mine = None
             return False
         except (ApiError, Unreachable) as error:
+            self._mine = None
             log.warning("lease failed", extra={"error": str(error)})
             return False
         return True
+
+    async def _look(self) -> bool:
+        """Read the record; whether it can be taken."""
+        found = await self._client.find(self._place.path)
+        if found is None:
+            self._mine = self._fresh()
+            return True
+        now = asyncio.get_running_loop().time()
+        if found["spec"] != self._record:
+            self._record, self._changed_at = found["spec"], now
+        if self._taken(now):
+            return False
+        self._mine = found
+        return True
+
+    async def _write(self) -> None:
+        """Put our name and the present time into the record."""
+        lease = self._mine or self._fresh()
+        lease["spec"] = self._spec(lease["spec"])
+        if "resourceVersion" in lease["metadata"]:
+            written = await self._client.replace(self._place.path, lease)
+        else:
+            written = await self._client.create(self._place.collection, lease)
+        self._mine = decode(written)
+        self._record = self._mine["spec"]
 
     def _taken(self, now: float) -> bool:
         holder = self._record.get("holderIdentity") or ""
@@ -128,7 +156,7 @@ class Lease:
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
             "metadata": {"name": self._place.name, "namespace": self._place.namespace},
-            "spec": self._spec({}),
+            "spec": {},
         }
 
     def _spec(self, before: Object) -> Object:
@@ -145,13 +173,12 @@ class Lease:
 
     async def _release(self) -> None:
         """Give it back, so that another replica need not wait; a failure only costs that wait."""
-        path = f"{self._place.collection}/{self._place.name}"
         with contextlib.suppress(ApiError, Unreachable, TimeoutError):
             async with asyncio.timeout(3):
-                found = await self._client.find(path)
+                found = await self._client.find(self._place.path)
                 if found is not None and found["spec"].get("holderIdentity") == self._place.identity:
                     found["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=_micro_time())
-                    await self._client.replace(path, found)
+                    await self._client.replace(self._place.path, found)
 
 
 def _micro_time() -> str:

@@ -47,6 +47,11 @@ class _Server:
     news: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
 
+    def reached(self, pod: observed.Pod) -> bool:
+        """Whether the pod has answered."""
+        said = self.reports.get(pod.metadata.uid)
+        return said is not None and bool(said.readable)
+
 
 class Observer:
     """Follows the pods of every MailServer and calls `changed(key)` when one says something new."""
@@ -127,8 +132,8 @@ class Observer:
         pause = QUICKEST
         while True:
             behind = self._behind(key, server, ready=False)
-            if behind:
-                await asyncio.gather(*(self._bring(pod, server) for pod in behind))
+            # A pod that has not answered yet is starting, and starts with the present files.
+            await asyncio.gather(*(self._bring(pod, server) for pod in behind if pod.ready or server.reached(pod)))
             pause = min(pause * 1.5, QUICK) if behind else SLOW
             try:
                 async with asyncio.timeout(pause):
@@ -166,6 +171,7 @@ class Observer:
         # The same value again would be no change, and no change wakes no kubelet.
         value = f"{server.generation}.{times}" if times else str(server.generation)
         ref = Ref("Pod", pod.metadata.namespace, pod.metadata.name)
+        log.debug("pod asked to renew its files", extra={"pod": ref.name, "value": value})
         try:
             await self._client.merge(
                 path(ref), {"metadata": {"annotations": {POD_GENERATION: value}}}, manager=CHILD_MANAGER
@@ -196,6 +202,7 @@ class Observer:
             said = report.Status(readable=())
         server.reports[uid] = said
         if said != before:
+            log.debug("pod says", extra={"pod": pod.metadata.name, "loaded": said.loaded, "pending": said.pending})
             server.news.set()
             if before is not None:
                 self._changed(key)

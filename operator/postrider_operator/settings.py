@@ -54,7 +54,7 @@ class Settings:
     dns_seconds: float = _setting(300.0, "seconds between two checks of a domain's published records", float)
     dns_rate: float = _setting(20.0, "DNS questions a second, at most", float)
     resync_seconds: float = _setting(600.0, "seconds between two full looks at every MailServer", float)
-    connections: int = _setting(24, "parallel requests to the API server", int)
+    connections: int = _setting(12, "parallel requests to the API server", int)
     status_port: int = _setting(8080, "port of the mail server's /status", int)
     log_level: str = _setting("info", "debug, info, warning or error", str)
 
