@@ -93,8 +93,8 @@ def changes(db: apsw.Connection, owner: int, mailbox_id: int, since: int) -> Cha
         if head is None or head[0] <= since:
             return Changes(head[0] if head else since, (), ())
         changed = db.execute(
-            "SELECT uid, modseq, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
-            " ORDER BY uid",
+            "SELECT uid, modseq, flags, keywords FROM message INDEXED BY message_modseq"
+            " WHERE account_id = ? AND mailbox_id = ? AND modseq > ? ORDER BY uid",
             key,
         ).fetchall()
         gone: Any = db.execute(
