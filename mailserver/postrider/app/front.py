@@ -7,6 +7,7 @@ import os
 import socket
 from pathlib import Path
 
+from postrider.accounts import released
 from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
 from postrider.accounts.vanished import Vanished
@@ -68,6 +69,8 @@ class FrontWork:
         settings = self._settings
         self._store = await stores.connect(settings.data, settings.socket, seconds=START_SECONDS)
         self._vanished = Vanished(self._store, self._clock)
+        if self._index == 0:
+            await released.release(self._store, None, self._directory.snapshot)
         spool = Path(settings.data) / "spool" / str(self._index)
         _make_empty(spool)
         ingest = Ingest(
@@ -94,6 +97,8 @@ class FrontWork:
         if self._index == 0 and self._store:
             await self._vanished.note(before, snapshot)
         self._directory = Directory(snapshot)
+        if self._index == 0 and self._store:
+            await released.release(self._store, before, snapshot)
         if snapshot.certificates != before.certificates:
             self._tls.reload(snapshot.certificates)
             self._events.emit("tls.loaded", certificates=len(snapshot.certificates))

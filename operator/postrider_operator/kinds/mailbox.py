@@ -51,8 +51,8 @@ class MailboxSpec(Model):
     )
     deletion_policy: DeletionPolicy = Field(
         default="Retain",
-        description="What becomes of the generated password Secret when the Mailbox is deleted: Retain keeps it, and a "
-        "Mailbox made later has the same password; Delete removes it. Stored mail is kept in either case.",
+        description="What becomes of the mail and the generated password Secret when the Mailbox is deleted: Retain "
+        "keeps both for a Mailbox of this name and address made later; Delete removes them.",
     )
 
 

@@ -56,8 +56,7 @@ class MailDomainSpec(Model):
     deletion_policy: DeletionPolicy = Field(
         default="Retain",
         description="What becomes of generated DKIM keys when the MailDomain is deleted: Retain keeps their Secrets, "
-        "and a MailDomain made later signs with the same keys; Delete removes them. Stored mail is kept in either "
-        "case.",
+        "and a MailDomain made later signs with the same keys; Delete removes them. Mail goes with its Mailbox.",
     )
 
 
