@@ -8,14 +8,12 @@ from typing import Any, Protocol
 
 from postrider.edge import imap_append, imap_fetch, imap_folders, imap_messages
 from postrider.edge.driver import Connection
-from postrider.edge.imap_session import ImapDeps, ImapSession, LoginCheck, User
-from postrider.mailbox.actions import Actions
+from postrider.edge.imap_session import ImapDeps, ImapSession, LoginCheck
 from postrider.model.reply import Refused
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap.conversation import ServerConfig
 from postrider.protocols.imap.responses import Status
 from postrider.protocols.imap.server import Server
-from postrider.store.values import account_of
 
 __all__ = ["ImapDeps", "ImapService", "LoginCheck"]
 
@@ -43,10 +41,10 @@ async def _login(session: ImapSession, event: e.Credentials) -> None:
     if mailbox is None:
         deps.events.emit("login.failed", protocol="imap", login=event.login, ip=link.ip)
     else:
-        account = account_of(mailbox.namespace, mailbox.address)
-        actions = Actions(deps.store.writer, account, mailbox.quota_bytes)
-        session.user_or_none = User(mailbox, account, actions)
-        deps.events.emit("imap.login", account=account, ip=link.ip, mechanism=event.mechanism, tls=link.tls)
+        session.log_in(mailbox)
+        deps.events.emit(
+            "imap.login", account=session.user.account, ip=link.ip, mechanism=event.mechanism, tls=link.tls
+        )
     session.engine.login(accepted=mailbox is not None)
 
 

@@ -28,7 +28,7 @@ from postrider.protocols.imap.responses import Status
 from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, MailboxRow, MessageRow
+from postrider.store.values import Account, MailboxRow, MessageRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -237,7 +237,16 @@ class ImapSession:
         if user is None:
             return True
         found = self.deps.directory().mailbox(user.mailbox.address)
-        return found is not None and found.namespace == user.mailbox.namespace
+        if found is None or found.namespace != user.mailbox.namespace:
+            return False
+        if found is not user.mailbox:
+            self.log_in(found)  # its quota may be another now
+        return True
+
+    def log_in(self, mailbox: Mailbox) -> None:
+        """This is who we speak with."""
+        account = account_of(mailbox.namespace, mailbox.address)
+        self.user_or_none = User(mailbox, account, Actions(self.deps.store.writer, account, mailbox.quota_bytes))
 
     def select(self, view: View | None) -> None:
         """A mailbox is selected now, or none is."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from postrider.mailbox.names import INBOX, SEPARATOR
+from postrider.mailbox.names import SEPARATOR
+from postrider.mailbox.pattern import Pattern
 from postrider.protocols.imap.events import List
 from postrider.protocols.imap.responses import Listed
 from postrider.store.values import MailboxRow
@@ -22,21 +22,21 @@ class Folders:
 
 def listing(folders: Folders, query: List) -> list[Listed]:
     """The lines of a LIST or LSUB, by name."""
-    pattern = _pattern(query)
+    patterns = [Pattern(query.reference + pattern) for pattern in query.patterns]
     if query.lsub:
-        return list(_lsub(folders, pattern))
+        return list(_lsub(folders, patterns))
     rows = {row.name: row for row in folders.rows}
     names = set(rows)
     if "SUBSCRIBED" in query.select:
         names |= folders.subscriptions  # RFC 9051 §6.3.9.1: those that are gone are shown too
-    parents = {parent for name in rows for parent in above(name)}
+    parents = _parents(rows)
+    infos = _child_infos(folders, query)
     lines = []
     for name in sorted(names):
-        if not pattern.fullmatch(name):
+        if not any(pattern.matches(name) for pattern in patterns):
             continue
-        selected = _selected(name, rows.get(name), folders, query)
-        info = _child_info(name, folders, query)
-        if selected or info:
+        info = tuple(option for option, below in infos.items() if name in below)
+        if info or _selected(name, rows.get(name), folders, query):
             lines.append(Listed(name, _attributes(name, rows.get(name), name in parents, folders, query), info))
     return lines
 
@@ -49,24 +49,8 @@ def above(name: str) -> Iterator[str]:
         at = name.find(SEPARATOR, at + 1)
 
 
-def _pattern(query: List) -> re.Pattern[str]:
-    """`*` is anything, `%` anything within a level; INBOX in any case."""
-    alternatives = []
-    for pattern in query.patterns:
-        whole = query.reference + pattern
-        top, slash, rest = whole.partition(SEPARATOR)
-        if top.upper() == INBOX:
-            whole = INBOX + slash + rest
-        pieces = re.split(r"([*%]+)", whole)
-        alternatives.append("".join(_piece(piece) for piece in pieces))
-    return re.compile("|".join(f"(?:{one})" for one in alternatives), re.DOTALL)
-
-
-def _piece(piece: str) -> str:
-    # Wildcards in a row are one, or a stranger could make the match slow.
-    if piece and not piece.strip("*%"):
-        return ".*" if "*" in piece else f"[^{SEPARATOR}]*"
-    return re.escape(piece)
+def _parents(names: Iterable[str]) -> set[str]:
+    return {parent for name in names for parent in above(name)}
 
 
 def _selected(name: str, row: MailboxRow | None, folders: Folders, query: List) -> bool:
@@ -75,17 +59,13 @@ def _selected(name: str, row: MailboxRow | None, folders: Folders, query: List) 
     return "SPECIAL-USE" not in query.select or (row is not None and bool(row.special_use))
 
 
-def _child_info(name: str, folders: Folders, query: List) -> tuple[str, ...]:
-    """RFC 9051 §6.3.9.2: a folder below, not shown for itself, meets the selection."""
+def _child_infos(folders: Folders, query: List) -> dict[str, set[str]]:
+    """RFC 9051 §6.3.9.2: for each selection the folders that have one below them that meets it."""
     if "RECURSIVEMATCH" not in query.select:
-        return ()
-    below = name + SEPARATOR
-    found = []
-    if "SUBSCRIBED" in query.select and any(other.startswith(below) for other in folders.subscriptions):
-        found.append("SUBSCRIBED")
-    if "SPECIAL-USE" in query.select and any(row.special_use and row.name.startswith(below) for row in folders.rows):
-        found.append("SPECIAL-USE")
-    return tuple(found)
+        return {}
+    special = [row.name for row in folders.rows if row.special_use]
+    meeting = {"SUBSCRIBED": folders.subscriptions, "SPECIAL-USE": special}
+    return {option: _parents(names) for option, names in meeting.items() if option in query.select}
 
 
 def _attributes(
@@ -101,13 +81,13 @@ def _attributes(
     return tuple(found)
 
 
-def _lsub(folders: Folders, pattern: re.Pattern[str]) -> Iterator[Listed]:
+def _lsub(folders: Folders, patterns: Sequence[Pattern]) -> Iterator[Listed]:
     # RFC 3501 §6.3.9: a name above a subscribed one, itself not subscribed, is shown with \Noselect.
-    shown = dict.fromkeys(folders.subscriptions, False)
-    for name in folders.subscriptions:
-        for parent in above(name):
-            if not pattern.fullmatch(name):
-                shown.setdefault(parent, True)
-    for name in sorted(shown):
-        if pattern.fullmatch(name):
-            yield Listed(name, ("\\Noselect",) if shown[name] else ())
+    def shown(name: str) -> bool:
+        return any(pattern.matches(name) for pattern in patterns)
+
+    names = dict.fromkeys(folders.subscriptions, False)
+    for parent in _parents(name for name in folders.subscriptions if not shown(name)):
+        names.setdefault(parent, True)
+    for name in sorted(filter(shown, names)):
+        yield Listed(name, ("\\Noselect",) if names[name] else ())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from postrider.mailbox.listing import Folders, listing
+from postrider.mailbox.pattern import Pattern
 from postrider.protocols.imap.events import List
 from postrider.store.values import MailboxRow
 
@@ -38,6 +41,27 @@ def folders(*subscribed: str) -> Folders:
 )
 def test_patterns(reference: str, pattern: str, names: tuple[str, ...]) -> None:
     assert tuple(line.name for line in listing(folders(), List(reference, (pattern,)))) == names
+
+
+def slow_match(pattern: str, name: str) -> bool:
+    """The definition, without thought for speed."""
+    if not pattern:
+        return not name
+    if pattern[0] in "*%":
+        ends = range(len(name) + 1)
+        return any(slow_match(pattern[1:], name[end:]) for end in ends if pattern[0] == "*" or "/" not in name[:end])
+    return bool(name) and name[0] == pattern[0] and slow_match(pattern[1:], name[1:])
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text("ab/*%", max_size=8), st.text("ab/", max_size=8))
+def test_patterns_match_by_their_definition(pattern: str, name: str) -> None:
+    assert Pattern(pattern).matches(name) == slow_match(pattern, name)
+
+
+def test_no_pattern_is_slow() -> None:
+    assert not Pattern("*a" * 200 + "b").matches("a" * 1000)
+    assert not Pattern("%a*a" * 100 + "b").matches("a/" * 500)
 
 
 def test_attributes() -> None:

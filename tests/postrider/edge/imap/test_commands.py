@@ -282,8 +282,7 @@ async def test_multiappend_and_limits(connect, site):
         assert lines[-1].split()[4] == b"1:2]"
         await one.say(b"b APPEND INBOX {2097153}\r\n")
         assert (await one.until(b"b "))[-1].startswith(b"b NO [TOOBIG]")
-        site.declare("alice", quota=100)
-    async with connect() as one:
+        site.declare("alice", quota=100)  # while she is logged in
         await one.say(b"c APPEND INBOX {200}\r\n")
         assert (await one.until(b"c "))[-1].startswith(b"c NO [OVERQUOTA]")
         await one.say(b"d APPEND INBOX {50+}\r\n" + b"x" * 50 + b" {49+}\r\n" + b"y" * 49 + b"\r\n")
