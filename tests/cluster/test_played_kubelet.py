@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kube.claims import claim_directory
 from kube.cluster import Cluster, condition, wait
 from kube.player import Player
 
@@ -104,7 +105,8 @@ def test_pod_earns_ready_sees_changes_and_keeps_its_claim(stage: Any, player: Pl
     assert again["status"]["podIP"] != pod["status"]["podIP"]
     claim = cluster.get("PersistentVolumeClaim", bare, "data-s-0")
     assert claim["status"]["phase"] == "Bound"
-    assert (stage.run.path / "claims" / claim["metadata"]["uid"] / "starts").read_text() == "xx"
+    kept = claim_directory(stage.run.path / "claims", claim["metadata"]["uid"])
+    assert (kept / "starts").read_text() == "xx"
 
     player.pod(bare, "s-0").kill()
 

@@ -6,6 +6,11 @@ from kube.api import Api, Object
 from kube.watching import Watch
 
 
+def claim_directory(directory: Path, uid: str) -> Path:
+    """Where a claim's content is: a short path, because a Unix socket's may have 107 bytes."""
+    return directory / uid[:8]
+
+
 class Claims:
     """Local volumes below one directory, for the claims of all namespaces, on one node."""
 
@@ -17,7 +22,7 @@ class Claims:
         if event == "DELETED" or claim["spec"].get("volumeName"):
             return
         meta = claim["metadata"]
-        path = self.directory / str(meta["uid"])
+        path = claim_directory(self.directory, meta["uid"])
         path.mkdir(parents=True, exist_ok=True)
         name = f"claim-{meta['uid']}"
         here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [self.node]}

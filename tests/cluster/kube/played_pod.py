@@ -32,7 +32,7 @@ class PlayedPod:
         self.api, self.run, self.pod, self.address = api, run, pod, address
         self.image = image
         self.namespace, self.name = pod["metadata"]["namespace"], pod["metadata"]["name"]
-        directory = run.path / "pods" / pod["metadata"]["uid"]
+        directory = run.path / "pods" / pod["metadata"]["uid"][:8]  # short: sockets lie below it
         self.volumes = Volumes(api, self.namespace, directory, run.path / "claims")
         self.containers: list[Container] = []
         self.changed, self.abandoned = threading.Event(), threading.Event()

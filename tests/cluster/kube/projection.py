@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kube.api import Api, ApiError, Object
+from kube.claims import claim_directory
 
 KINDS = {"configMap": ("configmaps", "name"), "secret": ("secrets", "secretName")}
 
@@ -58,11 +59,11 @@ class Volumes:
         shutil.rmtree(self.pod_directory, ignore_errors=True)
 
     def _of(self, volume: str) -> Path:
-        return self.pod_directory / "volumes" / volume
+        return self.pod_directory / volume
 
     def _claim(self, claim: str) -> Path:
         found = self.api.get(f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims/{claim}")
-        return self.claims / str(found["metadata"]["uid"])
+        return claim_directory(self.claims, found["metadata"]["uid"])
 
     def _project(self, volume: str, sources: list[Object]) -> None:
         files: dict[str, bytes] = {}
