@@ -102,11 +102,16 @@ class Connection(asyncio.Protocol):
         self.wake()
 
     def cut(self) -> asyncio.Task[None] | None:
-        """The time for draining is over; the task that was cancelled, if there was one."""
+        """The time for draining is over: a last word where nothing is under way; else the task that was cancelled."""
         task = self._task
         if task is not None:
             task.cancel()
-        self.abort()
+            self.abort()
+        elif self._session is not None and not self._stalled:
+            self._session.engine.timed_out()
+            self._proceed()
+        else:
+            self.abort()
         return task
 
     # -- asyncio.Protocol ----------------------------------------------------------------------------------------

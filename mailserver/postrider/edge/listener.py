@@ -16,6 +16,8 @@ from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
 _BACKLOG = 1024
+#: Seconds a peer has to take the last word.
+_LAST_WORDS = 1.0
 #: Seconds to wait when accepting failed.
 _ACCEPT_PAUSE = 0.1
 
@@ -117,6 +119,14 @@ class Listener:
         except TimeoutError:
             tasks = [connection.cut() for connection in tuple(self._connections)]
             await asyncio.gather(*(task for task in tasks if task is not None), return_exceptions=True)
+            await self._abort_rest()
+
+    async def _abort_rest(self) -> None:
+        try:
+            await asyncio.wait_for(self._empty.wait(), _LAST_WORDS)
+        except TimeoutError:
+            for connection in tuple(self._connections):
+                connection.abort()
             await asyncio.sleep(0)
 
     # -- TLS from the first byte: who is let in is settled before the costly handshake ---------------------------

@@ -375,3 +375,13 @@ async def test_a_failure_of_ours_is_451_and_the_conversation_goes_on(
         broken.setattr(server, "directories", None)
         assert await talk.say("MAIL FROM:<x@far.test>") == "451 4.3.0 Local error in processing, try again later\r\n"
     assert (await talk.say("MAIL FROM:<x@far.test>")).startswith("250 ")
+
+
+async def test_who_does_not_finish_in_time_hears_421(server: Mailserver, client_tls: ssl.SSLContext) -> None:
+    talk = await server.raw("smtp")
+    await talk.start_tls(client_tls)
+    await talk.say("EHLO far.test")
+    await talk.say("MAIL FROM:<x@far.test>")
+    await asyncio.wait_for(server.listeners["smtp"].drain(0.05), 3)
+    assert (await talk.reply()).startswith("421 ")
+    assert await talk.reader.read() == b""

@@ -63,4 +63,6 @@ def numbered(code: int, lines: list[str]) -> bytes:
 
 
 def _plain(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text[:_MAX_TEXT]
     return "".join(sign if " " <= sign <= "~" else "?" for sign in text[:_MAX_TEXT])
