@@ -75,7 +75,7 @@ async def read(client: Client) -> Served:
             log.warning("CustomResourceDefinition not read", extra={"kind": kind.INFO.kind, "error": str(error)})
             continue
         served = _schema(live or {})
-        if not drift.holds(served, _schema(ours)):
+        if not drift.holds(served, _without_prose(_schema(ours))):
             outdated[kind.INFO.kind] = served.get("properties", {}).get("status", {})
     if outdated:
         log.error("CustomResourceDefinitions are outdated", extra={"kinds": sorted(outdated), "command": COMMAND})
@@ -95,6 +95,17 @@ def pruned(value: Any, schema: Schema) -> Any:
     if isinstance(value, list | tuple):
         return [pruned(part, schema.get("items", {})) for part in value]
     return value
+
+
+def _without_prose(schema: Any) -> Any:
+    """A schema without descriptions: other words are no other schema."""
+    if isinstance(schema, Mapping):
+        return {
+            key: _without_prose(part)
+            for key, part in schema.items()
+            if not (key == "description" and isinstance(part, str))
+        }
+    return [_without_prose(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def _schema(crd: Mapping[str, Any]) -> Schema:

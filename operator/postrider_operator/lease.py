@@ -25,8 +25,8 @@ class LostLease(Exception):
 class Terms:
     """Seconds: how long a lease is good without renewal, when the holder gives up, how often it renews, others look."""
 
-    duration: float = 13.0
-    deadline: float = 10.0
+    duration: float = 12.0
+    deadline: float = 9.0
     retry: float = 2.0
     look: float = 1.0
 

@@ -26,8 +26,8 @@ class Probes:
         application = web.Application()
         application.add_routes(
             [
-                web.get("/livez", lambda _: _answer(self._alive)),
-                web.get("/readyz", lambda _: _answer({**self._alive, **self._ready})),
+                web.get("/livez", self._show_alive),
+                web.get("/readyz", self._show_ready),
                 web.get("/metrics", self._show_metrics),
             ]
         )
@@ -43,11 +43,17 @@ class Probes:
         if self._runner is not None:
             await self._runner.cleanup()
 
+    async def _show_alive(self, _: web.Request) -> web.Response:
+        return _answer(self._alive)
+
+    async def _show_ready(self, _: web.Request) -> web.Response:
+        return _answer({**self._alive, **self._ready})
+
     async def _show_metrics(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": "text/plain; version=0.0.4"})
 
 
-async def _answer(checks: Mapping[str, Check]) -> web.Response:
+def _answer(checks: Mapping[str, Check]) -> web.Response:
     said = {name: check() for name, check in checks.items()}
     text = "".join(f"[{'-' if wrong else '+'}]{name} {wrong or 'ok'}\n" for name, wrong in said.items())
     return web.Response(text=text, status=503 if any(said.values()) else 200)

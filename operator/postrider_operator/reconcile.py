@@ -31,7 +31,8 @@ Key = tuple[str, str]
 #: Times a plan is made anew at once because material was created or somebody else wrote meanwhile.
 PASSES = 6
 #: Seconds the pods have to load a new generation before statuses are written: one write instead of two, mostly.
-SETTLE = 2.0
+#: Many statuses are worth a longer wait.
+SETTLE, SETTLE_EACH, LONGEST_SETTLE = 2.0, 0.005, 10.0
 #: Failures told in one log line and one event.
 TOLD = 5
 
@@ -189,7 +190,8 @@ class Reconciler:
         if desired.generation:
             sources.observer.want(key, desired.generation)
             if done.manifest_version:
-                await sources.observer.settled(key, SETTLE)
+                wait = min(SETTLE + SETTLE_EACH * len(desired.statuses), LONGEST_SETTLE)
+                await sources.observer.settled(key, wait)
                 world, desired = await self._planned(key, assembler)
         told = await self._hands.applier.statuses(desired)
         failures += told.failures

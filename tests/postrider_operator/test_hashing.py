@@ -1,0 +1,56 @@
+"""Verifiers are made once for a state of a Secret, and forgotten when nobody needs them."""
+
+import asyncio
+
+import pytest
+
+from postrider.contract import passwords
+from postrider_operator.hashing import Hashing
+from postrider_operator.plan.secrets import Password
+
+KEY = ("ns", "default")
+
+
+@pytest.fixture
+def told() -> list[tuple[str, str]]:
+    return []
+
+
+async def test_few_passwords_are_waited_for(told: list[tuple[str, str]]) -> None:
+    hashing = Hashing(told.append)
+    clear = Password("u1/1/password", "correct horse", generated=False)
+    await hashing.make(KEY, [clear])
+    (first,) = hashing.made(KEY).values()
+    assert all(passwords.verify(verifier, "correct horse") for verifier in first)
+    await hashing.make(KEY, [clear])
+    assert hashing.made(KEY) == {"u1/1/password": first}  # no new salt for the same state
+    hashing.close()
+
+
+async def test_a_given_hash_is_taken_as_it_is(told: list[tuple[str, str]]) -> None:
+    hashing = Hashing(told.append)
+    given = passwords.make("secret")[0]
+    await hashing.make(KEY, [Password("u/1/password", given + "\n", generated=False)])
+    assert hashing.made(KEY) == {"u/1/password": (given,)}
+    hashing.close()
+
+
+async def test_what_is_published_is_forgotten(told: list[tuple[str, str]]) -> None:
+    hashing = Hashing(told.append)
+    await hashing.make(KEY, [Password("u/1/password", "x" * 32, generated=True)])
+    await hashing.make(KEY, [])
+    assert hashing.made(KEY) == {}
+    hashing.close()
+
+
+async def test_many_passwords_come_in_by_and_by(told: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postrider_operator.hashing.PATIENCE", 0.0)
+    hashing = Hashing(told.append)
+    many = [Password(f"u{n}/1/password", f"password {n}", generated=False) for n in range(6)]
+    await hashing.make(KEY, many)
+    assert len(hashing.made(KEY)) < len(many)
+    async with asyncio.timeout(20):
+        while len(hashing.made(KEY)) < len(many):
+            await asyncio.sleep(0.01)
+    assert told == [KEY] * len(many)
+    hashing.close()
