@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from postrider.edge.imap_session import SEND_SIZE, ImapSession
+from postrider.edge.imap_session import ImapSession
 from postrider.mailbox.actions import FlagEdit
 from postrider.mailbox.query import flags_at
 from postrider.mime.encoding import decode_transfer
@@ -17,13 +17,15 @@ from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import Depth, depth, flag_lines, item_text
 from postrider.protocols.imap.responses import Status
 from postrider.protocols.imap.sections import Place, Span, locate, select_fields
-from postrider.store.transactions import FlagChange
+from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import Flag, FlagRow, MessageRow
 
 #: Messages read at once, by how much is read of each.
 SLICES = {Depth.FLAGS: 2000, Depth.ROW: 500, Depth.CONTENT: 200, Depth.BODY: 50}
 #: Octets of a body read and sent at once.
 BODY_SLICE = 128 * 1024
+#: A piece of a body beyond it is sent at once, with what was collected before it.
+PIECE = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ async def fetch(session: ImapSession, event: e.Fetch) -> None:
     if event.vanished and event.changed_since is not None:
         await _vanished(session, event, event.changed_since)
     plan = _plan(session, event)
-    complete = True
+    complete = readable = True
     for positions in picked.chunks(SLICES[plan.depth]):
         rows = await _rows(session, plan, positions)
         complete = complete and len(rows) == len(positions)
@@ -69,7 +71,11 @@ async def fetch(session: ImapSession, event: e.Fetch) -> None:
         if plan.depth is Depth.FLAGS:
             await session.send(flag_lines(plan.items, rows, session.view.recent))
         else:
-            await _send_rows(session, plan, rows)
+            readable = await _send_rows(session, plan, rows) and readable
+    if not readable:
+        await session.tell(expunge=event.by_uid)
+        session.refuse("Some messages could not be read", b"UNAVAILABLE")
+        return
     # RFC 5530 §3: messages another session expunged, which this one was not told of yet.
     code = b"" if complete else b"EXPUNGEISSUED"
     await session.finish("Done" if complete else "Some messages are gone", code, expunge=event.by_uid)
@@ -139,34 +145,49 @@ async def _vanished(session: ImapSession, event: e.Fetch, since: int) -> None:
         await session.send([b"* VANISHED (EARLIER) %b\r\n" % r.compact_set(gone)])
 
 
-async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> None:
+async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> bool:
+    """Send whole responses; False when a message could not be read: it is left out, the others are not."""
     lines: list[bytes] = []
-    size = 0
+    complete = True
     structured = plan.structured
     for number, row in rows:
         if not isinstance(row, MessageRow):
             continue
-        content = await session.scanned(row) if structured else None
-        lines.append(b"* %d FETCH (" % number)
-        separator = b""
-        for item in plan.items:
-            lines.append(separator)
-            separator = b" "
-            if isinstance(item, str):
-                lines.append(item_text(item, row, content, session.view.recent))
-                size += len(lines[-1])
-            else:
-                async for piece in _section(session, row, content, item):
-                    lines.append(piece)
-                    size += len(piece)
-                    if size >= SEND_SIZE:
-                        await session.send(lines)
-                        size = 0
-        lines.append(b")\r\n")
-        if size >= SEND_SIZE:
-            await session.send(lines)
-            size = 0
+        begun = len(lines)
+        sent = session.sent
+        try:
+            content = await session.scanned(row) if structured else None
+            await _collect(session, plan, (number, row, content), lines)
+        except StoreError:
+            session.deps.events.emit("server.failure", listener="imap", uid=row.uid, exc_info=True)
+            if session.sent != sent:  # half a response is out: nothing that follows could be understood
+                session.link.abort()
+                raise ConnectionAbortedError("a message could not be read to its end") from None
+            del lines[begun:]
+            complete = False
+        await session.send(lines, always=False)
     await session.send(lines)
+    return complete
+
+
+async def _collect(
+    session: ImapSession, plan: Plan, message: tuple[int, MessageRow, Content | None], lines: list[bytes]
+) -> None:
+    """One message's response, sent on the way when it grows large."""
+    number, row, content = message
+    lines.append(b"* %d FETCH (" % number)
+    separator = b""
+    for item in plan.items:
+        lines.append(separator)
+        separator = b" "
+        if isinstance(item, str):
+            lines.append(item_text(item, row, content, session.view.recent))
+            continue
+        async for piece in _section(session, row, content, item):
+            lines.append(piece)
+            if len(piece) > PIECE:
+                await session.send(lines)
+    lines.append(b")\r\n")
 
 
 async def _section(
@@ -212,6 +233,8 @@ async def _raw(session: ImapSession, row: MessageRow, place: Place, section: e.S
     reader = session.deps.store.reader
     while at < end:
         piece = await reader.body(session.user.account, row.blob, at, min(BODY_SLICE, end - at))
+        if not piece:
+            raise StoreError(Reason.UNAVAILABLE, "a body is shorter than it should be")
         yield piece
         at += len(piece)
 

@@ -32,8 +32,9 @@ from postrider.store.values import Account, MailboxRow, MessageRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
-#: Output collected before it is sent, in bytes.
+#: Output collected before it is sent, in bytes and in pieces.
 SEND_SIZE = 64 * 1024
+SEND_LINES = 500
 #: Seconds after which an idle session looks for news even if no hint came.
 IDLE_LOOK = 60.0
 
@@ -104,6 +105,8 @@ class ImapSession:
         self.arriving: list[Arriving] = []
         self.target: MailboxRow | None = None
         self.dismissed = ""
+        #: How often collected responses went out.
+        self.sent = 0
         self._idling: asyncio.Task[None] | None = None
 
     # -- what handlers ask -------------------------------------------------------------------------------------------
@@ -166,7 +169,8 @@ class ImapSession:
 
     async def send(self, lines: list[bytes], *, always: bool = True) -> None:
         """Send collected responses, and wait while the client reads slowly."""
-        if lines and (always or sum(map(len, lines)) >= SEND_SIZE):
+        if lines and (always or len(lines) >= SEND_LINES or sum(map(len, lines)) >= SEND_SIZE):
+            self.sent += 1
             self.engine.untagged(*lines)
             lines.clear()
             await self.link.send()

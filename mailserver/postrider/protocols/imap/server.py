@@ -76,7 +76,7 @@ class Server(Conversation):
     def next_event(self) -> Event | Need:
         """The next thing that happened, or NEED_DATA."""
         while not self.over:
-            if self._draining and self._awaits is Awaits.NOTHING and self._step == self._step_command:
+            if self._draining and self._awaits is Awaits.NOTHING and self._step != self._step_append:
                 self.bye("Server is going down, come back in a moment")
                 break
             if self._awaits is not Awaits.NOTHING:
@@ -102,8 +102,6 @@ class Server(Conversation):
     def drain(self) -> None:
         """We are going: the command under way is finished, IDLE is not waited for."""
         self._draining = True
-        if self._step == self._step_idle and self._awaits is Awaits.NOTHING:
-            self._step = self._step_command
 
     # -- answers ---------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from postrider.accounts.directory import Directory
 from postrider.contract.model import Domain, Limits, Mailbox, Server, Snapshot
 from postrider.edge.imap import ImapDeps, ImapService
 from postrider.edge.listener import Bind, Listener, Surroundings
-from postrider.store.open import memory
+from postrider.store.open import open_local
 from postrider.store.ports import Store
 from postrider.store.transactions import Deliver, Intake
 from postrider.store.values import Account, Body, account_of
@@ -97,7 +97,7 @@ class ImapSite:
 async def site(
     tmp_path: Path, make_surroundings: Callable[..., Surroundings], server_tls: ssl.SSLContext
 ) -> AsyncIterator[ImapSite]:
-    store = memory()
+    store = open_local(tmp_path / "data")
     found = ImapSite(store, make_surroundings(), server_tls, tmp_path)
     await found.clear.start()
     await found.tls.start()
