@@ -77,7 +77,7 @@ class Declared:
                     first = found[key]
                     message = f"is there already: {first.file}:{first.line(())}"
                     problems.append(document.problem((), message))
-                elif faults := validate.problems(document, self.objects.get(key)):
+                elif faults := self._faults(document, self.objects.get(key)):
                     problems += faults
                     wrong.add(key)
                 else:
@@ -88,6 +88,12 @@ class Declared:
         self.problems = tuple(problems)
         self.ignored = tuple(ignored)
         _remember(self.memory, self.objects)
+
+    def _faults(self, document: Document, last: Document | None) -> list[Problem]:
+        """What is wrong with an object; one that is as it was accepted is as good as it was then."""
+        if last is not None and last.data == document.data:
+            return []
+        return validate.problems(document, last)
 
     def _documents(self, path: Path, problems: list[Problem], unreadable: set[str]) -> tuple[Document, ...]:
         try:

@@ -30,8 +30,9 @@ from postrider_operator.plan.mine import ref
 from postrider_operator.plan.secrets import unhashed
 from postrider_operator.world import World
 
-#: Seconds between two looks at the files and at the server.
-LOOK_EVERY = 0.2
+#: Seconds between two looks at the files, and at a server that has nothing to load.
+LOOK_EVERY = 0.1
+ASK_EVERY = 2.0
 #: A plan leads to another one - a key generated, a mailbox that needs it - but not to many.
 _MAX_PLANS = 20
 #: The server may end by itself so often within so many seconds.
@@ -65,6 +66,7 @@ class Local:
     server: Server = field(init=False)
     _told: dict[str, str] = field(default_factory=dict)
     _serving: Serving | None = None
+    _asked: float = 0.0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -146,13 +148,19 @@ class Local:
         return not self._stop.is_set()
 
     async def _look(self) -> None:
-        """One look at the files and at the server."""
-        changed = self.picture.declared.look()
-        pod = await self.server.pod()
-        if changed or (pod,) != self.picture.pods:
-            self.picture.pods = (pod,)
+        """One look at the files and, while it has something to load or now and then, at the server."""
+        if self.picture.declared.look():
             await self._reconcile()
         snapshot = self.picture.previous
+        behind = not all(pod.ready and snapshot and pod.loaded >= snapshot.generation for pod in self.picture.pods)
+        now = time.monotonic()
+        if not behind and self.picture.pods and now - self._asked < ASK_EVERY:
+            return
+        self._asked = now
+        pod = await self.server.pod()
+        if (pod,) != self.picture.pods:
+            self.picture.pods = (pod,)
+            await self._reconcile()
         if snapshot is not None and pod.loaded >= snapshot.generation:
             self._announce(snapshot)
 
@@ -226,6 +234,8 @@ class Local:
                 found[str(at)] = f"{place}: {at}: {trouble}"
             if held := self._held(status):
                 found[f"{at} held"] = held
+        for other in self.picture.declared.ignored:
+            found[other] = f"left alone, local mode does not read it: {other}"
         for key, message in found.items():
             if self._told.get(key) != message:
                 self.say(message)
