@@ -23,7 +23,7 @@ keys = st.lists(st.sampled_from([b"1", b"2", b"3", b"4"]), max_size=3).map(tuple
 quotas = st.sampled_from([0, 0, 0, 60, 200])
 data = st.binary(max_size=40)
 rows = st.integers(1, 6)
-epochs = st.integers(0, 4)
+epochs = st.integers(0, 5)
 messages = st.builds(t.NewMessage, data.map(body_of), st.just(NOON), st.just(b""), flags, keywords, keys)
 deliveries = st.builds(
     t.Deliver, accounts, st.binary(max_size=9), st.sampled_from(["", "x", "Sent"]), st.sampled_from(["", "\\Junk"]),

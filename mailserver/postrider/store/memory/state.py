@@ -137,7 +137,7 @@ class State:
     counters: Counter[str] = field(default_factory=Counter)
     ledger: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     uidvalidity: int = 0
-    lease: int = 0
+    lease: int = 1  # a start is one
     last_queue_id: int = 0
     last_blob_id: int = 0
     last_email_id: int = 0

@@ -25,8 +25,8 @@ from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
 from postrider.store.writer import Options, Outcome
 
-#: The WAL is brought into the database between two batches when it is larger.
-WAL_LIMIT = 16 * 1024 * 1024
+#: The WAL is brought into the database between two batches when it is longer, in pages.
+WAL_LIMIT = 48 * 1024 * 1024 // database.PAGE_SIZE
 _SPACE_EVERY = 0.25
 #: A median sync slower than this is worth a warning, in seconds.
 _SLOW_SYNC = 0.02
@@ -41,15 +41,17 @@ class SqliteCommitter:
         self._path = path
         directory.make(path)
         kind = directory.check_filesystem(path, allow_tmpfs=options.allow_tmpfs)
-        self._wal = Path(f"{directory.database_path(path)}-wal")
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
         self._space_until = 0.0
         self._has_space = True
         #: Rows of removed folders are still to be cleared away.
         self._doomed = True
+        self._wal_pages = 0
+        self._checkpoint_at = WAL_LIMIT
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
             self._db = database.open_writer(directory.database_path(path))
+            self._db.set_wal_hook(self._committed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
         except BaseException:
@@ -92,14 +94,10 @@ class SqliteCommitter:
     def between(self) -> bool:
         """Housekeeping between two batches; true when there is more of it to do."""
         self._doomed = self._doomed and self._clear_slice()
-        try:
-            size = self._wal.stat().st_size
-        except FileNotFoundError:
-            size = 0
-        if size > WAL_LIMIT:
-            self._checkpoint()
         if self._options.metrics:
-            self._options.metrics.observe("postrider_wal_bytes", size)
+            self._options.metrics.observe("postrider_wal_bytes", self._wal_pages * database.PAGE_SIZE)
+        if self._wal_pages >= self._checkpoint_at:
+            self._checkpoint()
         return self._doomed
 
     def close(self) -> None:
@@ -232,9 +230,18 @@ class SqliteCommitter:
 
     def _checkpoint(self) -> None:
         try:
-            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+            pages, done = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        except apsw.FullError as error:  # the WAL keeps what the database has no room for
+            self._write_failed(error)
+            pages, done = self._wal_pages, 0
         except apsw.IOError as error:
             self._fatal(error)
+        # What a reader still needs stays; trying again at once would only sync again.
+        self._checkpoint_at = WAL_LIMIT if done >= pages else pages + WAL_LIMIT // 4
+
+    def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
+        self._wal_pages = pages
+        return apsw.SQLITE_OK
 
     # -- what goes wrong -------------------------------------------------------------------------------------------
 

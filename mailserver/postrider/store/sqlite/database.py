@@ -11,6 +11,7 @@ APPLICATION_ID = 0x506F7374  # "Post"
 #: The newest schema this program knows, and the oldest program that can read it.
 SCHEMA = 1
 MIN_READER = 1
+PAGE_SIZE = 4096
 #: Versions before it can corrupt the WAL when it is reset while another connection checkpoints.
 OLDEST_SQLITE = (3, 51, 3)
 
@@ -31,6 +32,7 @@ def open_writer(path: Path) -> apsw.Connection:
     check_library()
     db = apsw.Connection(str(path))
     db.setbusytimeout(10_000)
+    db.pragma("page_size", PAGE_SIZE)
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "full")  # a COMMIT that returned is on the disk
     db.pragma("wal_autocheckpoint", 0)  # the writer chooses the moment
