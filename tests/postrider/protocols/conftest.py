@@ -155,7 +155,7 @@ def cuts(data: bytes, mode: str) -> list[bytes]:
     if mode == "whole":
         return [data] if data else []
     if mode == "bytes":
-        size = 1 + len(data) // 20_000  # in a megabyte, a few dozen at a time
+        size = 1 + len(data) // 5_000  # in a megabyte, a few hundred at a time
         return [data[i : i + size] for i in range(0, len(data), size)]
     source = random.Random(mode)
     places = sorted(source.randrange(len(data) + 1) for _ in range(source.randint(1, 12)))
