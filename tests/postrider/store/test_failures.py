@@ -139,6 +139,7 @@ async def test_only_its_owner_may_connect(data, options):
     server.listen(data / "s")
     assert (data / "s").stat().st_mode & 0o777 == 0o600
     assert data.stat().st_mode & 0o077 == 0
+    assert not any(path.stat().st_mode & 0o077 for path in data.rglob("*"))
     server.stop()
     server.run()
     assert not (data / "s").exists()

@@ -30,6 +30,7 @@ def check_library(version: str = apsw.sqlite_lib_version()) -> None:
 def open_writer(path: Path) -> apsw.Connection:
     """The one connection that writes. Raises WrongDatabase, apsw.Error."""
     check_library()
+    path.touch(mode=0o600)  # the WAL and what is shared with readers get the same mode
     db = apsw.Connection(str(path))
     db.setbusytimeout(10_000)
     db.pragma("page_size", PAGE_SIZE)

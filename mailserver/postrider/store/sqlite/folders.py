@@ -9,7 +9,7 @@ from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
-_LIKE_BELOW = "name >= ? AND name < ?"
+_IS_BELOW = "name >= ? AND name < ?"
 
 
 def ensure_account(run: Running, account: Account) -> int:
@@ -60,7 +60,7 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
     account_id, name = named(run, txn.account, txn.mailbox_id)
     if txn.mailbox_id == INBOX_ID:
         raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
-    if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_LIKE_BELOW}", account_id, *_below(name)):
+    if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_IS_BELOW}", account_id, *_below(name)):
         raise StoreError(Reason.INVALID, "the folder has folders below it")
     row = run.one(
         "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages", account_id, txn.mailbox_id
@@ -92,7 +92,7 @@ def rename(run: Running, txn: t.RenameMailbox) -> t.Done:
             _insert(run, account_id, parent, "")
     low, high = _below(old)
     moved = run.db.execute(
-        f"SELECT id, name FROM mailbox WHERE account_id = ? AND (id = ? OR {_LIKE_BELOW})",
+        f"SELECT id, name FROM mailbox WHERE account_id = ? AND (id = ? OR {_IS_BELOW})",
         (account_id, txn.mailbox_id, low, high),
     ).fetchall()
     for mailbox_id, name in moved:
