@@ -21,7 +21,7 @@ def supervise(settings: Settings) -> int:
     events.emit("server.start", pid=os.getpid())
     failures: list[BaseException] = []
     try:
-        uvloop.run(Group(settings, events, _Counters(settings).read).run())
+        uvloop.run(Group(settings, events, _Counters().read).run())
     except* (GroupFailed, ChildFailed, OSError) as failed:
         failures = _leaves(failed)
     for failure in failures:
@@ -41,11 +41,10 @@ def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
 class _Counters:
     """Reads the store's counters as a front would, once the writer serves."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self) -> None:
         self._store: Store | None = None
 
-    async def read(self) -> Mapping[str, int]:
+    async def read(self, settings: Settings) -> Mapping[str, int]:
         if self._store is None:
-            self._store = await stores.connect(self._settings.data, self._settings.socket, seconds=1.0)
+            self._store = await stores.connect(settings.data, settings.socket, seconds=1.0)
         return await self._store.reader.counters()

@@ -8,6 +8,7 @@ import json
 import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,7 +31,7 @@ START_SECONDS = 90.0
 FRONT_RESTART = 1.0
 
 #: Reads the store's counters; given by app, which opens stores.
-Counters = Callable[[], Awaitable[Mapping[str, int]]]
+Counters = Callable[[Settings], Awaitable[Mapping[str, int]]]
 
 
 class GroupFailed(Exception):
@@ -48,6 +49,8 @@ class Group:
     _fronts: dict[int, ChildProcess] = field(default_factory=dict)
     _snapshot: Snapshot | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The writer holds the data directory's lock: no other group is at work in it.
+    _ours: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
@@ -56,17 +59,18 @@ class Group:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         Path(self.settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
-        shutil.rmtree(self.settings.metrics, ignore_errors=True)
-        Path(self.settings.metrics).mkdir(mode=0o700, parents=True)
-        held = sockets.reserve(self.settings.address, self.settings.ports)
-        try:
-            self.settings = _with_ports(self.settings, {name: end.getsockname()[1] for name, end in held.items()})
-            await self._serve(held)
-        finally:
-            for child in self._children():
-                child.kill()
-            for end in held.values():
-                end.close()
+        with tempfile.TemporaryDirectory(prefix="postrider-") as runtime:
+            held = sockets.reserve(self.settings.address, self.settings.ports)
+            try:
+                ports = {name: end.getsockname()[1] for name, end in held.items()}
+                self.settings = msgspec.structs.replace(self.settings, ports=ports, runtime=runtime)
+                Path(self.settings.metrics).mkdir()
+                await self._serve(held)
+            finally:
+                for child in self._children():
+                    child.kill()
+                for end in held.values():
+                    end.close()
 
     async def _serve(self, held: Mapping[str, socket.socket]) -> None:
         watch = SnapshotWatch(
@@ -76,7 +80,7 @@ class Group:
             deliver=self._deliver,
         )
         answers = health.Health(
-            self._missing, lambda: watch.status(self._loaded()), self.counters, self.settings.metrics
+            self._missing, lambda: watch.status(self._loaded()), self._counted, self.settings.metrics
         )
         tasks: list[asyncio.Task[None]] = [
             asyncio.create_task(health.serve(health.probes(answers), held["health"])),
@@ -101,6 +105,7 @@ class Group:
     # -- the snapshot --------------------------------------------------------------------------------------------
 
     async def _look(self, watch: SnapshotWatch) -> None:
+        await self._ours.wait()
         watch.look()
         if self._snapshot is None:
             watch.restore()
@@ -120,6 +125,10 @@ class Group:
         loaded = [front.loaded for front in self._fronts.values()]
         return min(loaded) if loaded and min(loaded) >= 0 else None
 
+    async def _counted(self) -> Mapping[str, int]:
+        """The store's counters; none before it is open."""
+        return await self.counters(self.settings) if self._ours.is_set() else {}
+
     # -- the processes -------------------------------------------------------------------------------------------
 
     async def _processes(self) -> None:
@@ -135,10 +144,20 @@ class Group:
     async def _keep_writer(self, nursery: Nursery) -> None:
         writer = self._writer = await nursery.start("writer", 0)
         await writer.come_up(START_SECONDS)
+        self._take_over()
         status = await writer.ended()
         if not self._stop.is_set():
             # DESIGN section 3: an fsync error ends the group; nothing restarts a writer inside.
             raise GroupFailed(f"the writer ended with status {status}: the group ends")
+
+    def _take_over(self) -> None:
+        """The data directory is ours: what the runtime directory of a group that was killed held is rubbish now."""
+        note = Path(self.settings.data) / "runtime"
+        if note.is_symlink():
+            shutil.rmtree(note.readlink(), ignore_errors=True)
+            note.unlink()
+        note.symlink_to(self.settings.runtime)
+        self._ours.set()
 
     async def _keep_front(self, index: int, nursery: Nursery) -> None:
         while not self._stop.is_set():
@@ -193,7 +212,3 @@ class Group:
 
 def _authority(address: str, port: int) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
-
-
-def _with_ports(settings: Settings, ports: dict[str, int]) -> Settings:
-    return msgspec.structs.replace(settings, ports=ports)

@@ -12,8 +12,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     #: Directory the snapshot is projected into (contract.files).
     snapshot: str
-    #: Directory of the store, the last good snapshot and the sockets.
+    #: Directory of the store and of the last good snapshot.
     data: str
+    #: Directory for what lives as long as the group; its path is short enough for Unix sockets.
+    runtime: str = ""
     address: str = "0.0.0.0"  # noqa: S104 -- a mail server listens to the world
     #: Listener name to port; 0 lets the system choose.
     ports: dict[str, int]
@@ -31,7 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def socket(self) -> str:
         """The writer's Unix socket."""
-        return f"{self.data}/run/writer.sock"
+        return f"{self.runtime}/writer.sock"
 
     @property
     def kept_snapshot(self) -> str:
@@ -41,4 +43,4 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def metrics(self) -> str:
         """Where the processes leave their metrics for the supervisor to add up."""
-        return f"{self.data}/run/metrics"
+        return f"{self.runtime}/metrics"
