@@ -15,14 +15,15 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def status(
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace.")] = "default",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace; the context's if not given.")] = "",
     context: Annotated[str, typer.Option(help="Context of the kubeconfig.", show_default=False)] = "",
 ) -> None:
     """Show how many resources are ready, and for each that is not, why; exit status 1 when there are any."""
     try:
         login = config.new_client_from_config(context=context or None)  # type: ignore[no-untyped-call]
         cluster = dynamic.DynamicClient(login)  # type: ignore[no-untyped-call]
-        rows = {kind.INFO.kind: _objects(cluster, kind.INFO.kind, namespace) for kind in KINDS}
+        place = namespace or _namespace(context)
+        rows = {kind.INFO.kind: _objects(cluster, kind.INFO.kind, place) for kind in KINDS}
     except (config.ConfigException, client.ApiException, OSError) as error:
         typer.echo(f"postrider: the cluster cannot be asked: {error}", err=True)
         raise typer.Exit(2) from error
@@ -37,6 +38,13 @@ def status(
                 said = f"{found['reason']}: {found['message']}" if found else "the operator has not seen it yet"
                 typer.echo(f"  {row['metadata']['name']}: {said}")
     raise typer.Exit(1 if troubled else 0)
+
+
+def _namespace(context: str) -> str:
+    """The namespace of the context, as kubectl has it."""
+    contexts, current = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    chosen = next((row for row in contexts if row["name"] == context), current)
+    return str(chosen.get("context", {}).get("namespace") or "default")
 
 
 def _objects(cluster: Any, kind: str, namespace: str) -> list[dict[str, Any]]:
