@@ -59,7 +59,8 @@ def build(chosen: Settings, credentials: Credentials) -> Operator:
     secrets = Secrets(client, picture, watched=chosen.secrets == "watch", lifetime=chosen.resync_seconds)
     hands = Hands(Applier(client, picture, secrets, metrics), Recorder(client, chosen.identity, metrics), metrics)
     reconciler = Reconciler(picture, hands, resync=chosen.resync_seconds)
-    picture.tell(reconciler.seen)
+    for listener in (secrets.seen, hands.applier.seen, reconciler.seen):
+        picture.tell(listener)
     observer = Observer(client, picture, reconciler.mark, metrics)
     observer.port = chosen.status_port
     rate = Rate(chosen.dns_seconds, chosen.dns_rate)

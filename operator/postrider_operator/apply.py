@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from postrider_operator import drift, material
 from postrider_operator.client import ApiError, Client, Conflict, NotFound, Object, Unreachable, decode
@@ -89,6 +89,11 @@ class Applier:
         """Look at every child again before it is called right: for kinds that no watch tells of."""
         self._verified = {ref: seen for ref, seen in self._verified.items() if ref.kind != "Secret"}
 
+    def seen(self, kind: str, before: Any, now: Any) -> None:
+        """A listener of the picture: forgets children that are gone."""
+        if now is None:
+            self._verified.pop(Ref(kind, before.metadata.namespace, before.metadata.name), None)
+
     async def generate(self, desired: Desired) -> Outcome:
         """Carry out the creates alone."""
         outcome = Outcome()
@@ -147,13 +152,13 @@ class Applier:
         except Conflict:
             found = await self._client.read(path(ref))
             if found is not None:
-                self._keep(ref, found)  # what is there is used
+                self._created(ref, found)  # what is there is used
             outcome.stale = True
             return
         except ValueError as error:  # the authority is damaged or gone
             outcome.failures.append(_line(ref, error))
             return
-        self._keep(ref, raw)
+        self._created(ref, raw)
         outcome.created += 1
         self._count(ref, "generate", "ok")
 
@@ -218,10 +223,15 @@ class Applier:
         self._picture.take(ref.kind, raw)
         self._count(ref, "status", "ok")
 
-    def _keep(self, ref: Ref, raw: bytes) -> None:
+    def _created(self, ref: Ref, raw: bytes) -> None:
         self._picture.take(ref.kind, raw)
         if ref.kind == "Secret":
             self._secrets.keep(ref.namespace, raw)
+
+    def _keep(self, ref: Ref, raw: bytes) -> None:
+        self._picture.take(ref.kind, raw)
+        if ref.kind == "Secret":
+            self._secrets.refresh(ref.namespace, raw)
 
     def _version(self, ref: Ref) -> str:
         meta = self._picture.meta(ref)

@@ -92,7 +92,7 @@ class Observer:
         server = self._servers.setdefault(key, _Server())
         server.generation = generation
         self._metrics.observe("postrider_operator_generation", generation, namespace=key[0], server=key[1])
-        if server.task is None:
+        if server.task is None or server.task.done():
             server.task = asyncio.create_task(self._follow(key, server))
         server.wake.set()
 

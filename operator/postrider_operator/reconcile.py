@@ -21,6 +21,7 @@ from postrider_operator.picture import Picture
 from postrider_operator.plan import known_names, plan
 from postrider_operator.plan.desired import SERVER_LABEL, Desired, Event
 from postrider_operator.plan.mine import DEFAULT_SERVER
+from postrider_operator.secrets import ABSENT
 from postrider_operator.world import Ref, World
 
 log = logging.getLogger(__name__)
@@ -227,11 +228,14 @@ class Reconciler:
             self._hands.recorder.record(Event(ref, world.server.metadata.uid, "Warning", "ApplyFailed", message))
 
     def _tidy(self, key: Key, world: World, sources: Sources) -> None:
-        """Forget a MailServer nobody speaks of."""
-        spoken = world.server is not None or world.domains or world.mailboxes or world.aliases or world.keys
-        if not spoken:
-            sources.observer.forget(key)
-            sources.published.forget(key)
+        """Look again for Secrets no watch tells of; forget what is known of a MailServer that is gone."""
+        if sources.secrets.absent(key[0]):
+            self.mark(key, ABSENT)
+        if world.server is not None:
+            return
+        sources.observer.forget(key)
+        sources.published.forget(key)
+        if not (world.domains or world.mailboxes or world.aliases or world.keys):
             self._interest.forget(key)
 
     def _own_status(self, kind: str, before: Any, now: Any) -> bool:

@@ -7,6 +7,7 @@ import base64
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 
 #: More unread Secrets than this in one namespace are read by a list of our own ones, not one by one.
 MANY = 50
-#: Parts of the snapshot can hold a megabyte each: their content is never kept here.
-MAX_KEPT = 64 * 1024
+#: Seconds after which one that did not exist is looked for again, where no watch tells.
+ABSENT = 15.0
 
 
 class _Object(msgspec.Struct):
@@ -43,8 +44,8 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
+    #: None: it did not exist.
     secret: Secret | None
-    uid: str
     read_at: float
 
 
@@ -81,29 +82,44 @@ class Secrets:
         data = {key: base64.b64decode(value) for key, value in (item.data or {}).items()}
         meta = item.metadata
         secret = Secret(meta.name, meta.uid, meta.resource_version, data, meta.labels, meta.annotations)
-        if sum(map(len, data.values())) <= MAX_KEPT:
-            self._kept[namespace, meta.name] = _Kept(secret, meta.uid, self._now())
+        self._kept[namespace, meta.name] = _Kept(secret, self._now())
         return secret
+
+    def refresh(self, namespace: str, raw: bytes) -> None:
+        """The same, of one that is kept already; parts of the snapshot, a megabyte each, are not."""
+        if (namespace, _decode(raw).metadata.name) in self._kept:
+            self.keep(namespace, raw)
+
+    def absent(self, namespace: str) -> bool:
+        """Whether one that was asked for does not exist, and no watch will tell when it does."""
+        return not self._watched and any(
+            place == namespace and kept.secret is None for (place, _), kept in self._kept.items()
+        )
+
+    def seen(self, kind: str, before: Any, now: Any) -> None:
+        """A listener of the picture: forgets what is gone; an annotation on a MailServer has all read anew."""
+        if kind == "Secret" and now is None:
+            self._kept.pop((before.metadata.namespace, before.metadata.name), None)
+        changed = before is not None and now is not None
+        if kind == "MailServer" and changed and before.metadata.annotations != now.metadata.annotations:
+            self.expire(now.metadata.namespace)
 
     def known(self, namespace: str, name: str) -> Secret | None:
         """A Secret that was read before."""
         kept = self._kept.get((namespace, name))
         return kept.secret if kept is not None else None
 
-    def forget(self, namespace: str, name: str) -> None:
-        """The Secret is gone, or is to be read anew."""
-        self._kept.pop((namespace, name), None)
-
-    def expire(self) -> None:
-        """Read everything anew when it is asked for next, where no watch tells of changes."""
+    def expire(self, namespace: str = "") -> None:
+        """Read everything (of a namespace) anew when it is asked for next, where no watch tells of changes."""
         if not self._watched:
-            self._kept.clear()
+            self._kept = {at: kept for at, kept in self._kept.items() if namespace and at[0] != namespace}
 
     def _recall(self, namespace: str, name: str, found: Found) -> bool:
         """Put what is known of a Secret into `found`; whether that is all there is to know."""
         kept = self._kept.get((namespace, name))
         if not self._watched:
-            if kept is None or self._now() - kept.read_at > self._lifetime:
+            lifetime = self._lifetime if kept is not None and kept.secret is not None else min(ABSENT, self._lifetime)
+            if kept is None or self._now() - kept.read_at > lifetime:
                 return False
         else:
             meta = self._picture.meta(Ref("Secret", namespace, name))
@@ -122,7 +138,7 @@ class Secrets:
             found.unreadable[name] = getattr(error, "message", "") or str(error)
             return
         if raw is None:
-            self._kept[namespace, name] = _Kept(None, "", self._now())
+            self._kept[namespace, name] = _Kept(None, self._now())
             self._picture.drop(Ref("Secret", namespace, name))
             return
         found.secrets[name] = self.keep(namespace, raw)
