@@ -19,8 +19,10 @@ def server(tmp_path):
     flags = ("--listen-address", "127.0.0.1", "--ports", "auto", "--resolver", "127.0.0.1:1")
     server = Running(tmp_path, tmp_path / "ca.pem", flags)
     server.publish(snapshot(ca), wait=False)
-    yield server.start()
-    server.kill()
+    try:
+        yield server.start()
+    finally:
+        server.kill()
 
 
 @pytest.fixture

@@ -27,9 +27,10 @@ def served(tmp_path_factory):
     flags = ("--listen-address", "127.0.0.1", "--ports", "auto", "--resolver", "127.0.0.1:1")
     server = Running(directory, directory / "ca.pem", flags)
     server.publish(snapshot(ca, limits=Limits(message_bytes=100_000, received_fields=20)), wait=False)
-    server.start()
-    yield server
-    server.kill()
+    try:
+        yield server.start()
+    finally:
+        server.kill()
 
 
 def connect(server, listener):
