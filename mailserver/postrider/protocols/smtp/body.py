@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from postrider.protocols.buffer import Buffer
 
 _END = b"\r\n.\r\n"
 # What may be the beginning of CRLF.CRLF, or of a stuffed dot: held back until more is known.
 _OPEN_ENDS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
+
+_IMPURE = re.compile(rb"\r(?=[^\n])|(?<!\r)\n|\0")
+_PROBLEMS = {13: "bare CR", 10: "bare LF", 0: "NUL"}
+_TOO_LONG = "a line that is too long"
 
 
 class DotBody:
@@ -67,29 +73,30 @@ class Purity:
     def check(self, data: bytes) -> bool:
         """Look at the next bytes (not empty); False when the message cannot be accepted."""
         pairs = data.count(b"\r\n")
-        returns = data.count(b"\r")
-        feeds = data.count(b"\n")
-        if self._cr:
-            if data[0] != 10:
-                self.problem = "bare CR"
-                return False
-            feeds -= 1
-        self._cr = data[-1] == 13
-        if returns - self._cr != pairs:
-            self.problem = "bare CR"
-        elif feeds != pairs:
-            self.problem = "bare LF"
-        elif b"\0" in data:
-            self.problem = "NUL"
+        returns = data.count(b"\r") - (data[-1] == 13)  # the last one may find its LF yet
+        feeds = data.count(b"\n") - (self._cr and data[0] == 10)
+        if returns != pairs or feeds != pairs or b"\0" in data or (self._cr and data[0] != 10):
+            self.problem = self._first_problem(data)
         elif not self._lines_fit(data):
-            self.problem = "a line that is too long"
+            self.problem = _TOO_LONG
+        self._cr = data[-1] == 13
         return not self.problem
 
     def finish(self) -> bool:
         """The message ends here; False when it cannot be accepted."""
         if self._cr and not self.problem:
-            self.problem = "bare CR"
+            self.problem = _PROBLEMS[13]
         return not self.problem
+
+    def _first_problem(self, data: bytes) -> str:
+        """What a reader of single bytes would have stumbled over: the same wherever the pieces are cut."""
+        held = b"\r" if self._cr else b""
+        found = _IMPURE.search(held + data)
+        if found is None:
+            raise RuntimeError("no impurity where one was counted")
+        bare = found[0][0]
+        before = found.start() - len(held) + (bare == 13)  # a CR is bare only when another byte has come
+        return _PROBLEMS[bare] if self._lines_fit(data[:before]) else _TOO_LONG
 
     def _lines_fit(self, data: bytes) -> bool:
         start, room = 0, self._max_line - self._line

@@ -40,14 +40,15 @@ class Incoming:
 
     def take(self, data: bytes) -> Body | Discarded | None:
         """The next bytes; None when they go nowhere."""
+        before = self.size
         self.size += len(data)
         if self.void is not None:
             return None
         if self.size > self._max_size:
-            return self.refuse(TOO_BIG)
-        if not self._binary and not self._purity.check(data):
-            return self.refuse(self._impure())
-        return Body(data)
+            # What is wrong within the limit comes first, wherever the pieces are cut.
+            data = data[: self._max_size - before]
+            return self.refuse(TOO_BIG if self._is_pure(data) else self._impure())
+        return Body(data) if self._is_pure(data) else self.refuse(self._impure())
 
     def finish(self) -> Discarded | None:
         """The message ends here; `void` says whether it is good."""
@@ -59,6 +60,9 @@ class Incoming:
         """From here on the message is void."""
         self.void = reply
         return Discarded()
+
+    def _is_pure(self, data: bytes) -> bool:
+        return self._binary or not data or self._purity.check(data)
 
     def _impure(self) -> Reply:
         # Bare CR and LF are how messages are smuggled past others; nothing is repaired, all of it is refused.

@@ -90,6 +90,9 @@ PLACES = st.lists(st.integers(0, 1 << 16), max_size=12)
 @settings(max_examples=150, deadline=None)
 @given(INPUT, PLACES, st.booleans())
 @example(OPENING + b"DATA\r\n.\r\n.\r\nQUIT\r\n", [60], False)
+@example(OPENING + b"DATA\r\n\n\r\r\n.\r\n", [62], False)
+@example(OPENING + b"DATA\r\n" + b"x" * 399 + b"\r\n\n.\r\n", [462], False)
+@example(OPENING + b"DATA\r\n" + b"x\n" + b"x" * 399 + b"\r\n.\r\n", [462], False)
 @example(OPENING + b"BDAT 4\r\nab\r\rBDAT 3 LAST\r\n\nxy", [66, 80], False)
 def test_the_receiving_engine(data: bytes, places: list[int], submission: bool) -> None:
     options = {"max_size": 400, "submission": submission, "secured": submission, "tls_offered": not submission}
