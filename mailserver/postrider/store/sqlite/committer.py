@@ -186,7 +186,8 @@ class SqliteCommitter:
                     db.execute("ROLLBACK")
                     return False
             else:
-                counts.update(run.counts)
+                for name, amount in run.counts.items():
+                    counts[name] += amount
                 outcome.accounts |= run.changed
                 outcome.queue |= run.queue_changed
                 self._doomed |= run.doomed

@@ -11,9 +11,9 @@ from postrider.store import transactions as t
 from postrider.store.names import INBOX_ID, canonical
 from postrider.store.packs import Location
 from postrider.store.sqlite import folders, queue
-from postrider.store.sqlite.transaction import Running
+from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, Flag
+from postrider.store.values import Account
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
     (uid,) = run.one(
         "UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?, messages = messages + 1, unseen = unseen + ?,"
         " deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ? RETURNING uidnext - 1",
-        modseq, not new.flags & Flag.SEEN, bool(new.flags & Flag.DELETED), new.size, account_id, mailbox_id,
+        modseq, not new.flags & SEEN, bool(new.flags & DELETED), new.size, account_id, mailbox_id,
     )  # fmt: skip
     thread_id, brought = _thread(run, account_id, new.thread_keys)
     run.db.execute(

@@ -8,9 +8,8 @@ from typing import Any
 from postrider.store import transactions as t
 from postrider.store.sqlite import folders, removal
 from postrider.store.sqlite.delivery import joined
-from postrider.store.sqlite.transaction import Running
+from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.transactions import FlagChange, Reason, StoreError
-from postrider.store.values import Flag
 
 _THESE = "account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?))"
 
@@ -74,8 +73,8 @@ def set_flags(run: Running, txn: t.SetFlags) -> t.FlagsSet:
         if (new_flags, new_keywords) == (flags, keywords):
             continue
         updates.append((new_flags, new_keywords, uid))
-        unseen += (not new_flags & Flag.SEEN) - (not flags & Flag.SEEN)
-        deleted += bool(new_flags & Flag.DELETED) - bool(flags & Flag.DELETED)
+        unseen += (not new_flags & SEEN) - (not flags & SEEN)
+        deleted += bool(new_flags & DELETED) - bool(flags & DELETED)
     if not updates:
         row = run.one("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
         return t.FlagsSet(row[0], tuple(modified))
@@ -93,8 +92,7 @@ def expunge(run: Running, txn: t.Expunge) -> t.Expunged:
     r"""EXPUNGE and UID EXPUNGE: those of the UIDs that carry \Deleted."""
     account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
     rows: Any = run.db.execute(
-        f"SELECT uid, email_id, flags, keywords, size FROM message WHERE {_THESE} AND flags & {Flag.DELETED.value}"
-        " ORDER BY uid",
+        f"SELECT uid, email_id, flags, keywords, size FROM message WHERE {_THESE} AND flags & {DELETED} ORDER BY uid",
         (account_id, txn.mailbox_id, json.dumps(txn.uids)),
     ).fetchall()
     if not rows:
@@ -139,8 +137,8 @@ def _weights(rows: Any) -> list[int]:
     total = [0, 0, 0, 0]
     for flags, _, size in rows:
         total[0] += 1
-        total[1] += not flags & Flag.SEEN
-        total[2] += bool(flags & Flag.DELETED)
+        total[1] += not flags & SEEN
+        total[2] += bool(flags & DELETED)
         total[3] += size
     return total
 

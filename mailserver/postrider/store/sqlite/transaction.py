@@ -10,7 +10,10 @@ from typing import Any
 import apsw
 
 from postrider.store.packs import Location
-from postrider.store.values import Account
+from postrider.store.values import Account, Flag
+
+#: As plain numbers: arithmetic on enum members costs ten times as much, and every message needs it.
+SEEN, DELETED = Flag.SEEN.value, Flag.DELETED.value
 
 
 @dataclass(slots=True)
