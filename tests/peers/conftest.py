@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from bench import postfix
 from running import Running, snapshot
 
+from bench import postfix
 from postrider.contract import tls
 
 

@@ -5,9 +5,9 @@ import time
 
 import msgspec
 import pytest
-from bench.postfix import DOMAIN, Postfix
 from letters import fields, letter
 
+from bench.postfix import DOMAIN, Postfix
 from postrider.contract.model import QueuePolicy, Relay
 
 

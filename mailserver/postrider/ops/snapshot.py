@@ -18,7 +18,6 @@ from postrider.contract.model import Snapshot
 from postrider.contract.report import Refusal, RefusedRow, Status
 from postrider.telemetry.events import Events
 
-
 #: How many of a refused generation's rows are named.
 SHOWN = 20
 

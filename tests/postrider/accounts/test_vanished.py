@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from postrider.accounts.vanished import GRACE, Vanished
 from postrider.contract.model import Alias, Domain, Mailbox, Server, Snapshot
 from postrider.store import open as stores

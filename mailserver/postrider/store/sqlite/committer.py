@@ -9,7 +9,7 @@ import errno
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,14 +19,13 @@ from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.packs import Location, Packs, Recovered, SyncFailed, short_packs
 from postrider.store.sqlite import database, ledger, queue, removal
+from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
 from postrider.store.writer import Options, Outcome
 
-#: The WAL is brought into the database between two batches when it is longer, in pages.
-WAL_LIMIT = 48 * 1024 * 1024 // database.PAGE_SIZE
 _SPACE_EVERY = 0.25
 #: A median sync slower than this is worth a warning, in seconds.
 _SLOW_SYNC = 0.02
@@ -46,12 +45,10 @@ class SqliteCommitter:
         self._has_space = True
         #: Rows of removed folders are still to be cleared away.
         self._doomed = True
-        self._wal_pages = 0
-        self._checkpoint_at = WAL_LIMIT
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
             self._db = database.open_writer(directory.database_path(path))
-            self._db.set_wal_hook(self._committed)
+            self._wal = Checkpointer(self._db, directory.database_path(path), self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
         except BaseException:
@@ -95,14 +92,13 @@ class SqliteCommitter:
         """Housekeeping between two batches; true when there is more of it to do."""
         self._doomed = self._doomed and self._clear_slice()
         if self._options.metrics:
-            self._options.metrics.observe("postrider_wal_bytes", self._wal_pages * database.PAGE_SIZE)
-        if self._wal_pages >= self._checkpoint_at:
-            self._checkpoint()
+            self._options.metrics.observe("postrider_wal_bytes", self._wal.pages * database.PAGE_SIZE)
+        self._checkpoint(self._wal.between)
         return self._doomed
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
-        self._checkpoint()
+        self._checkpoint(self._wal.finish)
         self._db.close()
         self._packs.close()
         os.close(self._lock)
@@ -229,20 +225,17 @@ class SqliteCommitter:
             self._fatal(error)
         return more
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, step: Callable[[], None]) -> None:
         try:
-            pages, done = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        except apsw.FullError as error:  # the WAL keeps what the database has no room for
-            self._write_failed(error)
-            pages, done = self._wal_pages, 0
-        except apsw.IOError as error:
-            self._fatal(error)
-        # What a reader still needs stays; trying again at once would only sync again.
-        self._checkpoint_at = WAL_LIMIT if done >= pages else pages + WAL_LIMIT // 4
+            step()
+        except apsw.Error as error:
+            self._checkpoint_failed(error)
 
-    def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
-        self._wal_pages = pages
-        return apsw.SQLITE_OK
+    def _checkpoint_failed(self, error: Exception) -> None:
+        """No room: the WAL keeps what the database cannot take. Anything else may have been a sync."""
+        if not isinstance(error, apsw.FullError | apsw.BusyError):
+            self._fatal(error)
+        self._write_failed(error)
 
     # -- what goes wrong -------------------------------------------------------------------------------------------
 

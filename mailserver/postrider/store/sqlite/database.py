@@ -43,6 +43,15 @@ def open_writer(path: Path) -> apsw.Connection:
     return db
 
 
+def open_checkpointer(path: Path) -> apsw.Connection:
+    """A connection that copies the WAL into the database and nothing else. Raises apsw.Error."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
+    db.setbusytimeout(10_000)
+    db.pragma("synchronous", "full")
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    return db
+
+
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that reads. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
