@@ -37,6 +37,7 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         str, typer.Option(help="debug, info, warning or error.", envvar="POSTRIDER_LOG_LEVEL")
     ] = "info",
     drain_seconds: Annotated[float, typer.Option(min=0, help="What SIGTERM leaves for sessions under way.")] = 20.0,
+    end_with_stdin: Annotated[bool, typer.Option(help="End at once when standard input ends.")] = False,
     allow_tmpfs: Annotated[bool, typer.Option(help="Keep mail in a memory filesystem (tests).")] = False,
 ) -> None:
     """Serve mail: SMTP, submission and IMAP, as the snapshot says."""
@@ -56,6 +57,7 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         ready_file=str(ready_file.absolute()) if ready_file else "",
         log_level=log_level,
         drain_seconds=drain_seconds,
+        end_with_stdin=end_with_stdin,
         allow_tmpfs=allow_tmpfs,
     )
     # The supervisor takes this process over, without what only the command line needed.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -58,6 +59,9 @@ class Group:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
+        if self.settings.end_with_stdin:
+            # The children read the end of their lifelines and end too; what was acknowledged is durable.
+            loop.add_reader(0, os._exit, os.EX_UNAVAILABLE)
         Path(self.settings.data).mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix="postrider-") as runtime:
             held = sockets.reserve(self.settings.address, self.settings.ports)

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     #: Seconds that SIGTERM leaves for conversations under way.
     drain_seconds: float = 20.0
+    #: Whoever started the group holds the other end of its standard input; when that is gone, so is the group.
+    end_with_stdin: bool = False
     #: Serve from a memory filesystem too: for tests, it keeps no promise.
     allow_tmpfs: bool = False
 

@@ -70,7 +70,7 @@ class Server:
         self._ready_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self._command(), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                *self._command(), stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         while not self._ready_file.exists():
             if self._process.returncode is not None:
@@ -135,7 +135,7 @@ class Server:
             str(self.data / "mail"),
         ]
         command += ["--listen-address", ADDRESS, "--ports", self.ports, "--ready-file", str(self._ready_file)]
-        command += ["--drain-seconds", str(DRAIN)]
+        command += ["--drain-seconds", str(DRAIN), "--end-with-stdin"]
         return command + (["--resolver", self.resolver] if self.resolver else [])
 
 
