@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import smtplib
+import socket
 import ssl
 import subprocess
 import sys
@@ -186,3 +187,21 @@ def test_two_cannot_use_one_data_directory(up: Up) -> None:
         found = subprocess.run([*command, "--data", str(up.data)], capture_output=True, text=True, check=False)
     assert found.returncode == 1
     assert "in use by another" in found.stderr
+
+
+def test_killed_up_takes_its_server_along(up: Up) -> None:
+    up.start()
+    host, _, port = up.ready["listeners"]["smtp"].rpartition(":")
+    assert up.process is not None
+    up.process.kill()
+    up.process.wait(PATIENCE)
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except ConnectionRefusedError:
+            break
+        assert time.monotonic() < end, "the server goes on without its parent"
+        time.sleep(0.05)
+    up.start()
+    assert up.stop() == 0
