@@ -17,6 +17,9 @@ from pathlib import Path
 SECTOR = 512
 _CALLS = "open,openat,close,pwrite64,pwritev,pwritev2,ftruncate,fallocate,unlink,fsync,fdatasync,sendto"
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
+# Calls of two threads that overlap are told in two parts.
+_BEGUN = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
+_ENDED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)\) += (-?\d+)")
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
@@ -81,10 +84,11 @@ class File:
     durable: bytearray = field(default_factory=bytearray)
     pending: list = field(default_factory=list)
 
-    def sync(self):
-        for change in self.pending:
+    def sync(self, count=None):
+        """The first `count` pending changes are durable, all by default."""
+        for change in self.pending[:count]:
             change.apply(self.durable)
-        self.pending = []
+        self.pending = [] if count is None else self.pending[count:]
 
 
 class Disk:
@@ -105,11 +109,23 @@ class Disk:
 
     def replay(self, output):
         """Apply the traced calls in their order; yields after each: the bytes it sent to a socket, else b""."""
+        begun = {}
         with Path(output).open("r", encoding="ascii", errors="replace") as lines:
             for line in lines:
-                match = _LINE.match(line)
-                if match and int(match[3]) >= 0:
-                    yield self._call(match[1], match[2], int(match[3]))
+                if match := _LINE.match(line):
+                    name, arguments, result, pending = match[1], match[2], int(match[3]), None
+                elif match := _BEGUN.match(line):
+                    # A sync is sure of what was written before it began, not of what came while it ran.
+                    held = self._open.get(int(match[3])) if match[2] in ("fsync", "fdatasync") else None
+                    begun[match[1]] = match[2], match[3], len(held.pending) if isinstance(held, File) else None
+                    continue
+                elif (match := _ENDED.match(line)) and match[1] in begun:
+                    name, arguments, pending = begun.pop(match[1])
+                    arguments, result = arguments + match[2], int(match[3])
+                else:
+                    continue
+                if result >= 0:
+                    yield self._call(name, arguments, result, pending)
 
     def image(self, where, random=None):
         """Write the directory as it may be; without `random` all that was not synced is lost."""
@@ -130,7 +146,7 @@ class Disk:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(buffer)
 
-    def _call(self, name, arguments, result):
+    def _call(self, name, arguments, result, pending):
         if name in ("open", "openat"):
             self._opened(arguments, result)
         elif name == "unlink":
@@ -140,16 +156,16 @@ class Disk:
         elif name == "sendto":
             return _bytes(arguments)[:result]
         else:
-            self._with_file(name, arguments, result)
+            self._with_file(name, arguments, result, pending)
         return b""
 
-    def _with_file(self, name, arguments, result):
+    def _with_file(self, name, arguments, result, pending):
         number, _, rest = arguments.partition(",")
         held = self._open.get(int(number))
         if name == "close":
             self._open.pop(int(number), None)
         elif name in ("fsync", "fdatasync"):
-            self._synced(held)
+            self._synced(held, pending)
         elif isinstance(held, File):
             rest, _, last = rest.rpartition(",")
             if name == "pwritev2":  # flags come last
@@ -175,11 +191,11 @@ class Disk:
         if path in self._names:
             self._open[number] = self._names[path]
 
-    def _synced(self, held):
+    def _synced(self, held, pending):
         if isinstance(held, File):
             name = next((name for name, file in self._names.items() if file is held), "")
             if not (self._deaf and name.endswith(self._deaf)):
-                held.sync()
+                held.sync(pending)
         elif held is not None:
             here = [change for change in self._pending_names if change[0].rpartition("/")[0] == held]
             self._pending_names = [change for change in self._pending_names if change not in here]

@@ -47,6 +47,17 @@ class LocalWriter:
         await asyncio.to_thread(self._thread.join)
 
     def _work(self) -> None:
+        try:
+            self._serve()
+        finally:  # however it ends, nobody waits for an answer that does not come
+            with self._wake:
+                self._closing = True
+                gone: object = StoreError(Reason.UNAVAILABLE, "the store's writer ended")
+                for _, future, loop in self._waiting:
+                    loop.call_soon_threadsafe(self._answer, [(future, gone)], (), False)
+                self._waiting.clear()
+
+    def _serve(self) -> None:
         more = True
         while True:
             with self._wake:
@@ -61,7 +72,11 @@ class LocalWriter:
         self._committer.close()
 
     def _commit(self, batch: list[_Waiting]) -> None:
-        outcome = self._committer.commit([txn for txn, _, _ in batch])
+        try:
+            outcome = self._committer.commit([txn for txn, _, _ in batch])
+        except BaseException:
+            self._waiting.extendleft(reversed(batch))
+            raise
         loops: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Any], object]]] = {}
         for (_, future, loop), result in zip(batch, outcome.results, strict=True):
             loops.setdefault(loop, []).append((future, result))

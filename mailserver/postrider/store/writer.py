@@ -55,6 +55,8 @@ class Options:
     wait: float = 30.0
     sleep: Callable[[float], None] = time.sleep
     pack_size: int = PACK_SIZE
+    #: The WAL's length in bytes at which it is copied into the database.
+    wal_size: int = 32 * 1024 * 1024
     #: Called after a sync failed; must not return.
     die: Callable[[], object] = _die
     measure_sync: bool = True

@@ -25,13 +25,16 @@ from postrider.store.transactions import StoreError
 from postrider.store.values import account_of
 
 ACCOUNTS = [account_of("mail", f"user{n}@a.test") for n in range(7)]
-PACK = 256 * 1024
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
 def writer(data, *before):
-    return [*before, sys.executable, store_process.__file__, data, data.parent / "s", PACK]
+    return [*before, sys.executable, store_process.__file__, data, data.parent / "s"]
+
+
+def sync_failed():
+    raise AssertionError("a sync failed while the image was looked at")
 
 
 class Load:
@@ -57,7 +60,7 @@ class Load:
 
     async def verify(self, data, acknowledged=None):
         """Everything acknowledged is there, once and whole; returns what is not."""
-        store = open_local(data, Options(allow_tmpfs=True, measure_sync=False, pack_size=PACK))
+        store = open_local(data, Options(**store_process.SMALL, die=sync_failed))
         lost = []
         seen = set()
         for account in ACCOUNTS:
@@ -112,7 +115,7 @@ async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages)
 async def traced_load(place, count):
     """Run a writer under strace with sessions on it; returns the load and the trace."""
     data = place / "data"
-    await open_local(data, Options(allow_tmpfs=True, measure_sync=False, pack_size=PACK)).close()
+    await open_local(data, Options(**store_process.SMALL)).close()
     shutil.copytree(data, place / "before")
     trace = Traced(place / "trace", *writer(data))
     store = await connect(data, place / "s")
@@ -173,7 +176,7 @@ async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf):
 async def test_a_failed_sync_ends_the_process(place, call):
     """EIO at a sync: nothing is acknowledged after it, the exit code is not zero, and the next start serves."""
     data = place / "data"
-    await open_local(data, Options(allow_tmpfs=True, measure_sync=False, pack_size=PACK)).close()
+    await open_local(data, Options(**store_process.SMALL)).close()
     inject = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:error=EIO:when=8+"]
     process = subprocess.Popen(list(map(str, writer(data, *inject))), stderr=subprocess.PIPE)
     load = Load(4)
@@ -195,7 +198,7 @@ async def test_a_failed_sync_ends_the_process(place, call):
 @needs_strace
 async def test_a_failed_write_refuses_its_batch_alone(place):
     data = place / "data"
-    await open_local(data, Options(allow_tmpfs=True, measure_sync=False, pack_size=PACK)).close()
+    await open_local(data, Options(**store_process.SMALL)).close()
     inject = [
         "strace",
         "-f",

@@ -48,7 +48,8 @@ class SqliteCommitter:
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
             self._db = database.open_writer(directory.database_path(path))
-            self._wal = Checkpointer(self._db, directory.database_path(path), self._checkpoint_failed)
+            limit = options.wal_size // database.PAGE_SIZE
+            self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
         except BaseException:
@@ -232,8 +233,8 @@ class SqliteCommitter:
             self._checkpoint_failed(error)
 
     def _checkpoint_failed(self, error: Exception) -> None:
-        """No room: the WAL keeps what the database cannot take. Anything else may have been a sync."""
-        if not isinstance(error, apsw.FullError | apsw.BusyError):
+        """An I/O error may have been a sync; after any other the WAL keeps what the database did not take."""
+        if isinstance(error, apsw.IOError):
             self._fatal(error)
         self._write_failed(error)
 
