@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import kopf
 import msgspec
@@ -68,6 +68,8 @@ async def run(client: Client, picture: Picture, namespaces: Sequence[str], ready
         settings=settings(),
         namespaces=list(namespaces),
         clusterwide=not namespaces,
+        # Without peering it names nobody; kopf would look for our user's name, and a pod's user need not have one.
+        identity=cast("Any", GROUP),
         ready_flag=ready,
     )
 
