@@ -43,9 +43,9 @@ class Pair:
 
 
 def make_ca(now: float, name: str = "Postrider CA") -> Pair:
-    """A new authority, valid for ten years from `now` (seconds since the epoch)."""
+    """A new authority, valid for ten years from `now` (seconds since the epoch); a name too long for X.509 is cut."""
     key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:_MAX_COMMON_NAME])])
     public = key.public_key()
     identifier = x509.SubjectKeyIdentifier.from_public_key(public)
     certificate = (

@@ -68,6 +68,11 @@ def test_a_name_too_long_for_a_subject_still_gets_its_certificate() -> None:
     assert believed(tls.issue(CA, [long], NOW), x509.DNSName(long), NOW)
 
 
+def test_an_authority_with_a_name_too_long_for_a_subject_can_be_made() -> None:
+    ca = tls.make_ca(NOW, "Postrider CA " + "a-long-namespace-" * 4)
+    assert tls.issue(ca, ("mx.example.org",), NOW, 90).certificate
+
+
 def test_pairs() -> None:
     tls.check_pair(LEAF.certificate, LEAF.key)
     tls.check_pair(LEAF.certificate + CA.certificate, LEAF.key)
