@@ -4,8 +4,8 @@ import asyncio
 import dataclasses
 import io
 import json
-import sqlite3
 
+import apsw
 import pytest
 from stored import ALICE, EVERY_LANE, INBOX, NOON, append, balanced, enqueue, intake
 
@@ -74,7 +74,7 @@ async def test_removed_folders_leave_nothing_behind(data, options):
         await store.writer.commit(t.Expunge(ALICE, made.id, (1, 5)))
     await store.writer.commit(t.DeleteMailbox(ALICE, made.id))
     await store.writer.commit(t.Release(ALICE))
-    db = sqlite3.connect(data / "mail.db")
+    db = apsw.Connection(str(data / "mail.db"))
     async with asyncio.timeout(20):
         while db.execute("SELECT count(*) FROM doomed").fetchone() != (0,):
             await asyncio.sleep(0.01)
