@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from postrider_operator import drift, material
-from postrider_operator.client import ApiError, Client, Conflict, NotFound, Object, Unreachable, decode
+from postrider_operator.client import ApiError, Client, Conflict, Forbidden, NotFound, Object, Unreachable, decode
 from postrider_operator.crds import Served
 from postrider_operator.metrics import Metrics
 from postrider_operator.observed import Meta
@@ -132,6 +132,8 @@ class Applier:
                     self._count(intent.ref, verb, "conflict")
                     log.info("stale", extra={"object": str(intent.ref), "error": str(error)})
                 except (ApiError, Unreachable, NotOurs) as error:
+                    if isinstance(error, Forbidden) and error.terminating:
+                        continue
                     self._count(intent.ref, verb, "error")
                     outcome.failures.append(_line(intent.ref, error))
 

@@ -59,7 +59,12 @@ class Gone(ApiError):
 
 
 class Forbidden(ApiError):
-    """403: a right is missing."""
+    """403: a right is missing, or the namespace is going."""
+
+    @property
+    def terminating(self) -> bool:
+        """Whether nothing can be made because the namespace is being deleted."""
+        return self.message.endswith("because it is being terminated")
 
 
 _ERRORS: Mapping[int, type[ApiError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 410: Gone}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 
 from postrider_operator import drift
 from postrider_operator.client import ApiError, Client, NotFound, Unreachable
-from postrider_operator.kinds import GROUP, KINDS, VERSION
+from postrider_operator.kinds import BY_NAME, GROUP, KINDS, VERSION
 from postrider_operator.schemas import definition
 
 log = logging.getLogger(__name__)
@@ -65,18 +66,15 @@ async def wait_until_served(client: Client) -> None:
 async def read(client: Client) -> Served:
     """Compare what is served with what this operator was built with. What may not be read counts as up to date."""
     outdated: dict[str, Schema] = {}
-    for kind in KINDS:
-        ours = definition(kind)
+    for kind, wanted in (await asyncio.to_thread(_wanted)).items():
         try:
-            live = await client.find(
-                f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{ours['metadata']['name']}"
-            )
+            live = await client.find(f"{CRDS}/{BY_NAME[kind].INFO.plural}.{GROUP}")
         except (ApiError, Unreachable) as error:
-            log.warning("CustomResourceDefinition not read", extra={"kind": kind.INFO.kind, "error": str(error)})
+            log.warning("CustomResourceDefinition not read", extra={"kind": kind, "error": str(error)})
             continue
         served = _schema(live or {})
-        if not drift.holds(served, _without_prose(_schema(ours))):
-            outdated[kind.INFO.kind] = served.get("properties", {}).get("status", {})
+        if not drift.holds(served, wanted):
+            outdated[kind] = served.get("properties", {}).get("status", {})
     if outdated:
         log.error("CustomResourceDefinitions are outdated", extra={"kinds": sorted(outdated), "command": COMMAND})
     return Served(outdated)
@@ -95,6 +93,12 @@ def pruned(value: Any, schema: Schema) -> Any:
     if isinstance(value, list | tuple):
         return [pruned(part, schema.get("items", {})) for part in value]
     return value
+
+
+@functools.cache
+def _wanted() -> Mapping[str, Schema]:
+    """Our schemas by kind."""
+    return {kind.INFO.kind: _without_prose(_schema(definition(kind))) for kind in KINDS}
 
 
 def _without_prose(schema: Any) -> Any:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from postrider_operator.client import ApiError, Client, NotFound, Object, Unreachable
+from postrider_operator.client import ApiError, Client, Forbidden, NotFound, Object, Unreachable
 from postrider_operator.metrics import Metrics
 from postrider_operator.plan.desired import API_VERSIONS, Event
 
@@ -60,6 +60,8 @@ class Recorder:
             try:
                 await self._write(event, asyncio.get_running_loop().time())
             except (ApiError, Unreachable) as error:
+                if isinstance(error, Forbidden) and error.terminating:
+                    continue
                 self._metrics.count("postrider_operator_writes_total", kind="Event", verb="create", result="error")
                 log.warning("event not written", extra={"object": str(event.ref), "error": str(error)})
 

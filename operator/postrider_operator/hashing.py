@@ -17,6 +17,8 @@ Key = tuple[str, str]
 
 #: Seconds a plan waits for hashes; those that take longer are in the next one.
 PATIENCE = 1.5
+#: Threads, at most: an argon2 hash takes 19 MiB while it is made.
+THREADS = 4
 
 
 class Hashing:
@@ -24,7 +26,7 @@ class Hashing:
 
     def __init__(self, changed: Callable[[Key], None]) -> None:
         self._changed = changed
-        self._pool = ThreadPoolExecutor(os.cpu_count() or 1, "argon2")
+        self._pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "argon2")
         self._made: dict[str, tuple[str, ...]] = {}
         self._making: dict[str, asyncio.Task[None]] = {}
         self._wanted: dict[Key, frozenset[str]] = {}

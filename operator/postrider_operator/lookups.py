@@ -45,7 +45,11 @@ class Dns:
     """Asks the configured servers, or those of the system."""
 
     def __init__(self, nameservers: Sequence[str]) -> None:
-        self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+        try:
+            self._resolver = dns.asyncresolver.Resolver(configure=not nameservers)
+        except dns.resolver.NoResolverConfiguration as error:
+            log.warning("no DNS servers known: records are not checked", extra={"error": str(error)})
+            self._resolver = dns.asyncresolver.Resolver(configure=False)
         if nameservers:
             self._resolver.nameservers = [_nameserver(text) for text in nameservers]
         self._resolver.lifetime = 6.0

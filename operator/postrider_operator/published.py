@@ -50,9 +50,9 @@ class Published:
             return Last(self._last[key].snapshot)
         return self._last[key]
 
-    def wrote(self, key: Key, written: Mapping[str, bytes], manifest_version: str) -> None:
+    async def wrote(self, key: Key, written: Mapping[str, bytes], manifest_version: str) -> None:
         """A whole snapshot was written. Raises BadSnapshot: that would be a bug of ours."""
-        snapshot = files.read(written)
+        snapshot = await asyncio.to_thread(files.read, written)
         if isinstance(snapshot, Snapshot):
             self._last[key] = Last(snapshot, manifest_version)
 

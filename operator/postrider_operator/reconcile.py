@@ -90,7 +90,7 @@ class Reconciler:
         self._dirty: Dirty[Key] = Dirty()
         self._wake = asyncio.Event()
         self._interest = Interest(picture)
-        self._last_turn = time.monotonic()
+        self._last_turn: float | None = None
 
     def seen(self, kind: str, before: Any, now: Any) -> None:
         """The picture changed: mark whom it matters to."""
@@ -113,7 +113,9 @@ class Reconciler:
                 self.mark(key)
 
     def stuck(self) -> str:
-        """What keeps the loop from turning, "" while it turns."""
+        """What keeps the loop from turning, "" while it turns, or need not because another replica leads."""
+        if self._last_turn is None:
+            return ""
         idle = time.monotonic() - self._last_turn
         return f"the queue has not been looked at for {idle:.0f} s" if idle > 120 else ""
 
@@ -183,7 +185,7 @@ class Reconciler:
             world, desired = await self._planned(key, assembler)
         done = await self._hands.applier.children(desired)
         failures += done.failures
-        self._remember(key, desired, done, sources)
+        await self._remember(key, desired, done, sources)
         if done.stale:
             sources.published.forget(key)
             self.mark(key)
@@ -210,11 +212,11 @@ class Reconciler:
         self._interest.note(key, known_names(world))
         return world, await asyncio.to_thread(plan, world)
 
-    def _remember(self, key: Key, desired: Desired, done: Outcome, sources: Sources) -> None:
+    async def _remember(self, key: Key, desired: Desired, done: Outcome, sources: Sources) -> None:
         if not done.manifest_version or not desired.files:
             return
         try:
-            sources.published.wrote(key, desired.files, done.manifest_version)
+            await sources.published.wrote(key, desired.files, done.manifest_version)
         except BadSnapshot:
             log.exception("published what cannot be read", extra={"namespace": key[0], "server": key[1]})
             sources.published.forget(key)
