@@ -113,7 +113,7 @@ class Api:
         if kept is not None:
             try:
                 return self._answer(kept, verb, path, **asked)
-            except ConnectionError:  # the server closed it while it was idle
+            except (ConnectionError, ssl.SSLEOFError):  # the server closed it while it was idle
                 kept.close()
         return self._answer(self._open(30.0), verb, path, **asked)
 
