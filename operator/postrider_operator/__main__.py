@@ -7,15 +7,17 @@ import contextlib
 import logging
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from postrider_operator import crds, logs, rights, settings, watch
 from postrider_operator.apply import Applier
 from postrider_operator.assemble import Assembler, Sources
-from postrider_operator.client import Client
+from postrider_operator.client import ApiError, Client, Unreachable
 from postrider_operator.credentials import Credentials, NoCredentials
 from postrider_operator.events import Recorder
 from postrider_operator.hashing import Hashing
+from postrider_operator.kinds import KINDS, Resource
 from postrider_operator.lease import Lease, LostLease, Place
 from postrider_operator.lookups import Dns, Lookups, Rate
 from postrider_operator.metrics import Metrics
@@ -150,10 +152,10 @@ async def _lead(operator: Operator) -> None:
     operator.metrics.observe("postrider_operator_leader", 1)
     try:
         await operator.picture.complete()
-        await watch.relist(operator.client, operator.picture, operator.settings.namespaces)
+        await _relist(operator, KINDS)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(_look_at_crds(operator), name="crds")
-            tasks.create_task(_relist(operator), name="relist")
+            tasks.create_task(_look_for_missed(operator), name="missed deletions")
             tasks.create_task(operator.sources.lookups.run(), name="dns")
             tasks.create_task(operator.reconciler.run(operator.assembler, operator.sources), name="queue")
     finally:
@@ -170,11 +172,23 @@ async def _look_at_crds(operator: Operator) -> None:
         await asyncio.sleep(CRDS_PAUSE)
 
 
-async def _relist(operator: Operator) -> None:
+async def _look_for_missed(operator: Operator) -> None:
     """Find what kopf's watches missed."""
     while True:
         await asyncio.sleep(operator.settings.resync_seconds)
-        await watch.relist(operator.client, operator.picture, operator.settings.namespaces)
+        await _relist(operator, watch.KINDS)
+
+
+async def _relist(operator: Operator, kinds: Sequence[type[Resource]]) -> None:
+    """List anew, as often as it takes."""
+    while True:
+        try:
+            await watch.relist(operator.client, operator.picture, operator.settings.namespaces, kinds)
+        except (ApiError, Unreachable) as error:
+            log.warning("not listed", extra={"error": str(error)})
+            await asyncio.sleep(2.0)
+        else:
+            return
 
 
 def _kopf(operator: Operator) -> str:

@@ -125,15 +125,20 @@ class Reconciler:
             tasks.create_task(self._look_at_everything(sources))
             while True:
                 self._last_turn = time.monotonic()
-                self._hands.metrics.observe("postrider_operator_dirty", len(self._dirty))
                 self._wake.clear()
                 now = asyncio.get_running_loop().time()
                 key = self._dirty.take(now)
                 if key is not None:
                     tasks.create_task(self._work(key, assembler, sources))
                     continue
+                self._measure()
                 due = self._dirty.next_due()
                 await self._idle(30.0 if due is None else min(30.0, due - now))
+
+    def _measure(self) -> None:
+        self._hands.metrics.observe("postrider_operator_dirty", len(self._dirty))
+        for kind in self._picture.kinds():
+            self._hands.metrics.observe("postrider_operator_objects", self._picture.count(kind), kind=kind)
 
     async def _idle(self, seconds: float) -> None:
         try:
@@ -144,8 +149,6 @@ class Reconciler:
 
     async def _look_at_everything(self, sources: Sources) -> None:
         while True:
-            for kind in self._picture.kinds():
-                self._hands.metrics.observe("postrider_operator_objects", self._picture.count(kind), kind=kind)
             self.mark_all()
             await asyncio.sleep(self._resync)
             sources.secrets.expire()

@@ -14,14 +14,15 @@ import kopf
 import msgspec
 
 from postrider_operator.client import Client
-from postrider_operator.kinds import GROUP, VERSION, DkimKey, MailDomain, MailServer
+from postrider_operator.kinds import GROUP, VERSION, DkimKey, MailDomain, MailServer, Resource
 from postrider_operator.paths import collection
 from postrider_operator.picture import Picture
 from postrider_operator.world import Ref
 
 log = logging.getLogger(__name__)
 
-KINDS = (MailServer, MailDomain, DkimKey)
+#: What kopf follows.
+KINDS: tuple[type[Resource], ...] = (MailServer, MailDomain, DkimKey)
 
 
 class NoDiffBase(kopf.DiffBaseStorage):
@@ -74,13 +75,15 @@ async def run(client: Client, picture: Picture, namespaces: Sequence[str], ready
     )
 
 
-async def relist(client: Client, picture: Picture, namespaces: Sequence[str]) -> None:
-    """Bring the picture of the three kinds up to date by lists of our own.
+async def relist(
+    client: Client, picture: Picture, namespaces: Sequence[str], kinds: Sequence[type[Resource]] = KINDS
+) -> None:
+    """Bring the picture of these kinds up to date by lists of our own.
 
-    No plan may be made before that: a MailDomain not yet seen would be one that was deleted. It also finds deletions
-    that kopf missed while its watch was broken. Raises ApiError, Unreachable.
+    A new leader makes no plan before that: a MailDomain not yet seen would be one that was deleted. It also finds
+    deletions that kopf missed while its watch was broken. Raises ApiError, Unreachable.
     """
-    for kind in KINDS:
+    for kind in kinds:
         name = kind.INFO.kind
         for namespace in namespaces or ("",):
             known = {(item.metadata.namespace, item.metadata.name) for item in picture.within(name, namespace)}
