@@ -30,11 +30,7 @@ def mail(site: Site) -> Iterator[MailSite]:
             for made in objects:
                 site.cluster.wait_ready(made["kind"], namespace, made["metadata"]["name"], 120)
         except TimeoutError as late:
-            events = site.cluster.kubectl("get", "events,pods,pvc,sts", "-n", namespace)
-            said = site.cluster.kubectl(
-                "logs", "-n", namespace, "-l", "app.kubernetes.io/component=server", "--tail=60"
-            )
-            raise TimeoutError(f"{late}\n{events}\n{said}") from late
+            raise TimeoutError(f"{late}\n{state(MailSite(site.cluster, namespace))}") from late
         yield MailSite(site.cluster, namespace, connect=site.outside.connect)
 
 
@@ -105,7 +101,7 @@ def test_a_deleted_pod_comes_back_with_all_mail(mail: MailSite, client: MailClie
     assert before
     (pod,) = server_pods(mail)
     mail.cluster.kubectl("delete", "pod", "-n", mail.namespace, pod["metadata"]["name"], "--wait=false")
-    wait("another pod is ready", lambda: other_pod(mail, pod), 150)
+    wait("another pod is ready", lambda: other_pod(mail, pod), 150, lambda: state(mail))
     wait("IMAP is back", lambda: quietly(lambda: client.accepts(IMAPS, login)), 60)
     assert client.subjects(IMAPS, login) == before
 
@@ -118,7 +114,7 @@ def test_a_rollout_loses_nothing(mail: MailSite, client: MailClient) -> None:
     wait("some mail before", lambda: len(sender.acknowledged) >= 5, 60)
     patch = {"spec": {"pod": {"resources": {"requests": {"cpu": "101m", "memory": "256Mi"}}}}}
     mail.cluster.api.patch(mail.cluster.path("MailServer", mail.namespace, "default"), patch)
-    wait("the new pod is ready", lambda: other_pod(mail, pod), 120)
+    wait("the new pod is ready", lambda: other_pod(mail, pod), 120, lambda: state(mail))
     during = len(sender.acknowledged)
     wait("mail after", lambda: len(sender.acknowledged) >= during + 5, 60)
     sender.stopping.set()
@@ -188,6 +184,20 @@ def smtp(client: MailClient) -> smtplib.SMTP:
             return client.socket(port)
 
     return Session(client.server_name, SMTP, "elsewhere.test", 60)
+
+
+def state(mail: MailSite) -> str:
+    """What one would look at: objects, events, statuses, the end of the logs."""
+    ask, here = mail.cluster.kubectl, ("-n", mail.namespace)
+    labels = ("-l", "app.kubernetes.io/component=server")
+    parts = [
+        ask("get", "pods,statefulsets,persistentvolumeclaims,services,mailservers", "-o", "wide", *here),
+        ask("get", "events", "--sort-by=.lastTimestamp", *here),
+        ask("get", "mailservers,statefulsets", "-o", "yaml", *here),
+        ask("logs", "--tail=40", *labels, *here),
+        ask("logs", "--tail=40", "-n", "postrider-system", "-l", "app.kubernetes.io/component=operator"),
+    ]
+    return "\n".join(parts)
 
 
 def server_pods(mail: MailSite) -> list[Object]:
