@@ -28,17 +28,27 @@ class Figure:
     cpu: float
 
 
-def measure(port: int, recipient: str, pid: int, load: tuple[int, bool, int], stored: Callable[[], int]) -> Figure:
-    """Send `count` mails over `connections`; returns when `stored` says they are all there."""
-    connections, kept, count = load
-    before, wanted = usage(pid).cpu, stored() + count
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """A server under load: where it listens, its first process, and how many mails lie in the mailbox."""
+
+    port: int
+    pid: int
+    recipient: str
+    #: None where 250 means that the mail lies there already.
+    stored: Callable[[], int] | None = None
+
+
+def measure(server: Contender, connections: int, count: int, *, kept: bool) -> Figure:
+    """Send `count` mails over `connections`; returns when they are all in the mailbox."""
+    before, wanted = usage(server.pid).cpu, server.stored() + count if server.stored else 0
     start = time.perf_counter()
     source = ["smtp-source", "-s", str(connections), "-l", str(SIZE), "-m", str(count), *(["-d"] if kept else [])]
-    subprocess.run([*source, "-f", "a@sender.test", "-t", recipient, f"127.0.0.1:{port}"], check=True)
-    while stored() < wanted:
+    subprocess.run([*source, "-f", "a@sender.test", "-t", server.recipient, f"127.0.0.1:{server.port}"], check=True)
+    while server.stored and server.stored() < wanted:
         time.sleep(0.005)
     seconds = time.perf_counter() - start
-    return Figure(count / seconds, (usage(pid).cpu - before) * 1000 / count)
+    return Figure(count / seconds, (usage(server.pid).cpu - before) * 1000 / count)
 
 
 def run(count: int, rounds: int) -> None:
@@ -50,16 +60,19 @@ def run(count: int, rounds: int) -> None:
     for name in ("peer", "ours"):
         (root / name).mkdir(mode=0o755)
     peer, ours = postfix.Postfix(root / "peer").start(), postrider.Postrider(root / "ours").start()
+    contenders = (
+        Contender(peer.port, peer.pid, f"box@{postfix.DOMAIN}", lambda: _files(peer.maildir)),
+        Contender(ours.port, ours.pid, f"box@{postrider.DOMAIN}"),
+    )
     try:
         print(f"{count} mails of {SIZE} octets a run, {rounds} runs, medians, {os.cpu_count()} cores")
         print(f"{'connections':14} {'Postfix':>16} {'Postrider':>16} {'rate':>7} {'CPU':>7}")
         for connections, kept in LOADS:
-            load = (connections, kept, count)
-            theirs, own = [], []
+            figures: tuple[list[Figure], list[Figure]] = ([], [])
             for _ in range(rounds):  # in turn, so that a drifting machine hits both
-                theirs.append(measure(peer.port, f"box@{postfix.DOMAIN}", peer.pid, load, lambda: _files(peer.maildir)))
-                own.append(measure(ours.port, f"box@{postrider.DOMAIN}", ours.pid, load, _durable_at_250))
-            print(row(f"{connections} {'kept' if kept else 'new'}", theirs, own), flush=True)
+                for contender, measured in zip(contenders, figures, strict=True):
+                    measured.append(measure(contender, connections, count, kept=kept))
+            print(row(f"{connections} {'kept' if kept else 'new'}", *figures), flush=True)
     finally:
         ours.stop()
         peer.stop()
@@ -76,8 +89,3 @@ def row(name: str, theirs: list[Figure], own: list[Figure]) -> str:
 
 def _files(maildir: Path) -> int:
     return sum(len(list((maildir / name).iterdir())) for name in ("new", "cur") if (maildir / name).exists())
-
-
-def _durable_at_250() -> int:
-    """Postrider's 250 means stored in the mailbox, so there is nothing left to wait for."""
-    return 1 << 62
