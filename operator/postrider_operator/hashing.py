@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
 
 from postrider_operator import material
 from postrider_operator.plan.secrets import Password
@@ -15,16 +16,27 @@ log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 
-#: Seconds a plan waits for hashes; those that take longer are in the next one.
-PATIENCE = 1.5
+
+class Changed(Protocol):
+    """Is told that there are new verifiers for a MailServer."""
+
+    def __call__(self, key: Key, after: float | None = None) -> None:
+        """Plan again soon, or in `after` seconds."""
+        ...
+
+
+#: Seconds a plan waits for hashes, and for how many; those that take longer are in a later one.
+PATIENCE, FEW = 1.5, 20
+#: Seconds between two plans while many are being made.
+BY_AND_BY = 5.0
 #: Threads, at most: an argon2 hash takes 19 MiB while it is made.
-THREADS = 4
+THREADS = 2
 
 
 class Hashing:
     """Makes verifiers; a few passwords are waited for, thousands come in by and by."""
 
-    def __init__(self, changed: Callable[[Key], None]) -> None:
+    def __init__(self, changed: Changed) -> None:
         self._changed = changed
         self._pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1), "argon2")
         self._made: dict[str, tuple[str, ...]] = {}
@@ -45,7 +57,7 @@ class Hashing:
             if source not in self._made and source not in self._making:
                 self._making[source] = asyncio.create_task(self._hash(key, password))
         tasks = [self._making[source] for source in missing if source in self._making]
-        if tasks:
+        if 0 < len(tasks) <= FEW:
             await asyncio.wait(tasks, timeout=PATIENCE)
 
     def close(self) -> None:
@@ -57,9 +69,11 @@ class Hashing:
     async def _hash(self, key: Key, password: Password) -> None:
         loop = asyncio.get_running_loop()
         try:
-            self._made[password.source] = await loop.run_in_executor(self._pool, material.verifiers, password)
-            self._changed(key)
+            made = await loop.run_in_executor(self._pool, material.verifiers, password)
         except ValueError as error:
             log.error("password not hashed", extra={"source": password.source, "error": str(error)})
+            return
         finally:
             del self._making[password.source]
+        self._made[password.source] = made
+        self._changed(key, BY_AND_BY if self._making else None)
