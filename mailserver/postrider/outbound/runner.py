@@ -17,11 +17,11 @@ from postrider.outbound.parcel import CHUNK, Parcel, parcels
 from postrider.outbound.ports import Ports
 from postrider.outbound.settle import Settler
 from postrider.protocols.smtp.client import Credentials, Tls
-from postrider.store.transactions import Claim, Reason, Renew, StoreError
+from postrider.store.transactions import Claim, FreeClaims, Reason, Renew, StoreError
 from postrider.store.values import Account, QueueRow
 
-#: Seconds a claim lasts (and the rows of a process that died wait), and what must be left of it when a message is begun
-#: and when its final dot is sent: the server has 10 minutes for its answer (RFC 5321 §4.5.3.2.6).
+#: Seconds a claim lasts, and what must be left of it when a message is begun and when its final dot is sent: the server
+#: has 10 minutes for its answer (RFC 5321 §4.5.3.2.6).
 CLAIM_SECONDS = 900
 BEGIN_SECONDS = 300
 FINAL_SECONDS = 660
@@ -52,14 +52,18 @@ class Runner:
     async def run(self) -> None:
         """Work until cancelled, or until drain() is done."""
         watching = asyncio.create_task(self._watch())
+        inherited = True
         try:
             while not self._draining:
                 self._wake.clear()
+                due = None
                 try:
+                    if inherited:  # what a process before us, which had these lanes and died, was about to send
+                        await self._ports.store.writer.commit(FreeClaims(self._lanes))
+                        inherited = False
                     due = 0 if await self._claim() else await self._ports.store.reader.next_due(self._lanes)
-                except StoreError:
+                except Exception:  # whatever it is, the lanes have nobody else
                     self._ports.events.emit("server.failure", where="queue", exc_info=True)
-                    due = None
                 await self._pause(due)
             await self._finish()
         finally:
@@ -77,10 +81,15 @@ class Runner:
     async def _finish(self) -> None:
         waiting = [parcel for queue in self._waiting.values() for parcel in queue]
         self._waiting.clear()
-        for parcel in waiting:
-            await self._settler.give_back(parcel)
+        await asyncio.gather(*(self._give_back(parcel) for parcel in waiting))
         if self._workers:
             await asyncio.wait(self._workers)
+
+    async def _give_back(self, parcel: Parcel) -> None:
+        try:
+            await self._settler.give_back(parcel)
+        except StoreError:  # its rows stay claimed until the next start
+            self._ports.events.emit("server.failure", where="settling", exc_info=True)
 
     async def _watch(self) -> None:
         async for _ in self._ports.store.feed.watch_queue():

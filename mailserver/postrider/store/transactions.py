@@ -314,6 +314,12 @@ class Claim(Txn, frozen=True):
     busy: tuple[str, ...] = ()
 
 
+class FreeClaims(Txn, frozen=True):
+    """Whoever held claims on rows of these lanes is dead: they are free at once. Result: Done."""
+
+    lanes: tuple[int, ...]
+
+
 class Renew(Txn, frozen=True):
     """Extend a claim before the final dot is sent. FENCED when it was lost. Result: Done."""
 
@@ -359,6 +365,6 @@ class Remember(Txn, frozen=True):
 
 AnyTxn = (
     Intake | Append | Copy | SetFlags | Expunge | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox
-    | Subscribe | TouchRecent | Release | Claim | Renew | Settle | Administer | Remember
+    | Subscribe | TouchRecent | Release | Claim | FreeClaims | Renew | Settle | Administer | Remember
 )  # fmt: skip
 AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple[QueueRow, ...]

@@ -494,6 +494,67 @@ async def test_strangers_mail_goes_on_where_an_alias_leads(post) -> None:
     assert letter.data.endswith(b"Subject: big\r\n\r\n" + body)
 
 
+async def test_what_a_dead_front_had_claimed_is_sent_by_its_successor(post) -> None:
+    sink = await post.sink("192.0.2.1", domain="far.test")
+    await post.submit("x@far.test")
+    (row,) = await post.store.writer.commit(Claim(tuple(range(LANES)), int(post.clock.at), CLAIM_SECONDS, 10))
+    assert row.state == "claimed"
+    assert await post.settled(lambda rows: not rows) == []
+    assert len(sink.letters) == 1
+
+
+async def test_a_reader_that_fails_once_does_not_end_the_queue(post) -> None:
+    """expected failures: the log shows them."""
+    sink = await post.sink("192.0.2.1", domain="far.test")
+    await post.submit("x@far.test")
+    next_due, failures = post.store.reader.next_due, []
+
+    async def broken(lanes: object) -> object:
+        if not failures:
+            failures.append(lanes)
+            raise ZeroDivisionError("expected")
+        return await next_due(lanes)
+
+    post.store.reader.next_due = broken
+    assert await post.settled(lambda rows: bool(failures) and not rows) == []
+    await post.submit("x@far.test")
+    assert await post.settled() == []
+    assert len(sink.letters) == 2
+
+
+async def test_drain_ends_when_nothing_can_be_given_back(post, monkeypatch) -> None:
+    """expected failures: the log shows them."""
+    monkeypatch.setattr("postrider.outbound.settle.PATIENCE", (0.01,))
+    from postrider.store.transactions import Reason, Settle, StoreError  # noqa: PLC0415
+
+    sink = await post.sink("192.0.2.1", domain="far.test")
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        begun.set()
+        await go_on.wait()
+
+    sink.before_final = hold
+    for _ in range(8):
+        await post.submit("x@far.test")
+    commit = post.store.writer.commit
+
+    async def no_giving_back(txn: object) -> object:
+        if isinstance(txn, Settle) and txn.settlements[0].outcome.value == "retry":
+            raise StoreError(Reason.UNAVAILABLE, "expected")
+        return await commit(txn)
+
+    runner = Runner(post.ports, range(LANES))
+    running = asyncio.create_task(runner.run())
+    await begun.wait()
+    post.store.writer.commit = no_giving_back
+    go_on.set()
+    async with asyncio.timeout(5):
+        await runner.drain()
+        await running
+    assert 1 <= len(sink.letters) <= 5
+
+
 async def test_something_unexpected_is_tried_again_later(post) -> None:
     """expected failures: the log shows them."""
 

@@ -112,6 +112,33 @@ async def test_a_claim_that_ran_out_is_free_and_its_holder_fenced(commit):
     await commit(settle(other))
 
 
+async def test_claims_of_a_dead_front_are_free_on_its_lanes_alone(commit, reader):
+    destinations = ("d0.test", "d1.test", "d2.test")
+    await commit(intake(enqueue=tuple(enqueue(f"x@{name}", destination=name) for name in destinations)))
+    dead, other, held = sorted(await commit(claim()), key=lambda row: row.destination)
+    assert len({dead.lane, other.lane, held.lane}) == 3
+    await commit(t.Administer((held.id,), QueueAdmin.HOLD, NOON))
+    await commit(t.FreeClaims((dead.lane, held.lane)))
+    assert {row.id: row.state for row in await reader.queue()} == {
+        dead.id: "ready",
+        other.id: "claimed",
+        held.id: "held",
+    }
+    (again,) = await commit(claim())
+    assert again.id == dead.id
+    assert await refusal(commit(settle(dead))) is Reason.FENCED
+    await commit(settle(other))
+    await commit(settle(again))
+
+
+async def test_a_settlement_that_a_dead_front_left_behind_counts(commit, reader):
+    await commit(intake(enqueue=(enqueue(),)))
+    (row,) = await commit(claim())
+    await commit(t.FreeClaims(EVERY_LANE))
+    await commit(settle(row))
+    assert await reader.queue() == []
+
+
 async def test_renewing_keeps_a_claim(commit, reader):
     await commit(intake(enqueue=(enqueue(),)))
     (row,) = await commit(claim(NOON, 60))

@@ -56,6 +56,15 @@ def claim(state: State, txn: t.Claim) -> tuple[QueueRow, ...]:
     )
 
 
+def free_claims(state: State, txn: t.FreeClaims) -> t.Done:
+    """Claims on these lanes end; a settlement that is still on its way counts until somebody else has the row."""
+    for waiting in list(state.queue.values()):
+        if waiting.row.state == QueueState.CLAIMED and waiting.row.lane in txn.lanes:
+            _change(state, waiting.row.id, state=QueueState.READY.value)
+            state.queue_changed = True
+    return t.Done()
+
+
 def renew(state: State, txn: t.Renew) -> t.Done:
     """Extend a claim."""
     waiting = state.queue.get(txn.id)

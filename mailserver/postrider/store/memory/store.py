@@ -38,6 +38,7 @@ _HANDLERS: Mapping[type[t.Txn], Callable[[State, Any], object]] = {
     t.TouchRecent: mail.touch_recent,
     t.Release: mail.release,
     t.Claim: queue.claim,
+    t.FreeClaims: queue.free_claims,
     t.Renew: queue.renew,
     t.Settle: queue.settle,
     t.Administer: queue.administer,

@@ -71,7 +71,7 @@ class SqliteCommitter:
             self._emit("store.damaged", packs=short)
         recovered = self._packs.open(known, self._now())
         with self._db:
-            queue.free_claims(Running(self._db, self._now()))
+            queue.free_all_claims(Running(self._db, self._now()))
         return recovered
 
     def commit(self, txns: Sequence[t.Txn]) -> Outcome:

@@ -25,6 +25,7 @@ HANDLERS: Mapping[type[t.Txn], Handler] = {
     t.TouchRecent: folders.touch_recent,
     t.Release: removal.release_account,
     t.Claim: queue.claim,
+    t.FreeClaims: queue.free_claims,
     t.Renew: queue.renew,
     t.Settle: queue.settle,
     t.Administer: queue.administer,

@@ -54,6 +54,17 @@ def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
     return tuple(rows)
 
 
+def free_claims(run: Running, txn: t.FreeClaims) -> t.Done:
+    """Claims on these lanes end; a settlement that is still on its way counts until somebody else has the row."""
+    freed = run.one(
+        "UPDATE queue SET state = 'ready' WHERE state = 'claimed' AND lane IN (SELECT value FROM json_each(?))"
+        " RETURNING id",
+        json.dumps(txn.lanes),
+    )
+    run.queue_changed |= freed is not None
+    return t.Done()
+
+
 def renew(run: Running, txn: t.Renew) -> t.Done:
     """Extend a claim; one that ran out may be had back as long as nobody else took the row."""
     row = run.one(
@@ -112,7 +123,7 @@ def administer(run: Running, txn: t.Administer) -> t.Done:
     return t.Done()
 
 
-def free_claims(run: Running) -> None:
+def free_all_claims(run: Running) -> None:
     """At the start of a writer nobody holds a claim any more: epochs go on above all that were given out."""
     run.db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'lease'")
     run.db.execute("UPDATE queue SET state = 'ready' WHERE state = 'claimed'")
