@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
+from postrider.contract import passwords
 from postrider_operator import material
 from postrider_operator.plan.secrets import Password
 
@@ -47,14 +48,18 @@ class Hashing:
         """Verifiers that were made for a MailServer and are not in its last snapshot yet: source -> verifiers."""
         return {s: self._made[s] for s in self._wanted.get(key, ()) if s in self._made}
 
-    async def make(self, key: Key, passwords: Iterable[Password]) -> None:
+    async def make(self, key: Key, wanted: Iterable[Password]) -> None:
         """Have just these made for a MailServer, and wait a little; verifiers nobody wants any more are forgotten."""
-        missing = {password.source: password for password in passwords}
+        missing = {password.source: password for password in wanted}
         self._wanted[key] = frozenset(missing)
         needed = frozenset[str]().union(*self._wanted.values())
         self._made = {source: found for source, found in self._made.items() if source in needed}
         for source, password in missing.items():
-            if source not in self._made and source not in self._making:
+            if source in self._made or source in self._making:
+                continue
+            if _is_quick(password):
+                self._made[source] = material.verifiers(password)
+            else:
                 self._making[source] = asyncio.create_task(self._hash(key, password))
         tasks = [self._making[source] for source in missing if source in self._making]
         if 0 < len(tasks) <= FEW:
@@ -77,3 +82,8 @@ class Hashing:
             del self._making[password.source]
         self._made[password.source] = made
         self._changed(key, BY_AND_BY if self._making else None)
+
+
+def _is_quick(password: Password) -> bool:
+    """Whether it takes microseconds, and so need not wait behind others."""
+    return password.generated or passwords.is_hash(password.text)
