@@ -13,7 +13,7 @@ from kube.control_plane import ControlPlane
 from kube.given import given_cluster
 from kube.operator_process import Chart, Operator
 from kube.player import Player
-from kube.runs import Run
+from kube.runs import Run, interruptible
 from kube.versions import CONTROL_PLANE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -33,6 +33,7 @@ class Stage:
 def stage() -> Iterator[Stage]:
     """The control plane, without anything of ours in it."""
     found = programs(CONTROL_PLANE)
+    interruptible()
     run = Run.new()
     try:
         if given := os.environ.get("KUBECONFIG"):

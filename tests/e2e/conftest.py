@@ -9,7 +9,7 @@ from kube.build import programs
 from kube.images import archives, reference
 from kube.network import outside_host
 from kube.node import Node, missing, start_node
-from kube.runs import Run
+from kube.runs import Run, interruptible
 from kube.site import Site
 from kube.versions import NODE
 
@@ -23,6 +23,7 @@ def site() -> Iterator[Site]:
     if lack := missing():
         pytest.skip(lack)
     found = programs(NODE)
+    interruptible()
     run = Run.new()
     try:
         node = start_node(run, found)

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import uuid
@@ -82,6 +83,11 @@ class Run:
         for started in self.processes.values():
             started.process.wait()
         self.processes.clear()
+
+
+def interruptible() -> None:
+    """Makes SIGTERM an interrupt, so that a run that is told to end takes its cluster away first."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def runs() -> Path:
