@@ -39,7 +39,7 @@ async def _login(session: ImapSession, event: e.Credentials) -> None:
         return
     deps.metrics.count("postrider_logins_total", protocol="imap", result="failed" if mailbox is None else "ok")
     if mailbox is None:
-        deps.events.emit("login.failed", protocol="imap", login=event.login, ip=link.ip)
+        deps.events.emit("login.failed", protocol="imap", login=event.login[:320], ip=link.ip)
     else:
         session.log_in(mailbox)
         deps.events.emit(

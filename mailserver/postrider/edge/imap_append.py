@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 from postrider.edge.imap_session import Arriving, ImapSession
 from postrider.ingest.content import content
@@ -34,14 +35,7 @@ async def begin(session: ImapSession, event: e.AppendMessage) -> None:
 
 async def chunk(session: ImapSession, event: e.AppendChunk) -> None:
     """Octets of the message announced last. A full disk refuses the command once it is complete."""
-    arriving = session.arriving[-1]
-    if not arriving.failed:
-        try:
-            await arriving.spool.write(event.data)
-        except OSError:
-            session.deps.events.emit("server.failure", listener="imap", exc_info=True)
-            arriving.failed = True
-            arriving.spool.close()
+    await session.arriving[-1].spool.write(event.data)
 
 
 async def end(session: ImapSession, _: e.AppendEnd) -> None:
@@ -50,8 +44,6 @@ async def end(session: ImapSession, _: e.AppendEnd) -> None:
     if target is None:
         raise StoreError(Reason.NO_MAILBOX)
     try:
-        if any(arriving.failed for arriving in session.arriving):
-            raise StoreError(Reason.WRITE_FAILED)
         messages = [await _message(session, arriving) for arriving in session.arriving]
         done = await session.user.actions.append(target.id, messages)
     finally:
@@ -60,7 +52,11 @@ async def end(session: ImapSession, _: e.AppendEnd) -> None:
 
 
 async def _message(session: ImapSession, arriving: Arriving) -> NewMessage:
-    spooled = arriving.spool.finish()
+    try:
+        spooled = arriving.spool.finish()
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        raise StoreError(Reason.NO_SPACE if full else Reason.WRITE_FAILED) from error
     event = arriving.event
     if spooled.body.size <= IN_MEMORY:
         cached, keys = _content(spooled)

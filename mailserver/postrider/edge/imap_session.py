@@ -88,8 +88,6 @@ class Arriving:
 
     event: e.AppendMessage
     spool: Spool
-    #: The disk did not take it; the rest of it is not kept.
-    failed: bool = False
 
 
 class ImapSession:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import random
 
 import pytest
@@ -299,6 +300,18 @@ async def test_large_messages_stream_both_ways(connect, tmp_path):
         fetched = told(await one.ask("UID FETCH 1 (BODY.PEEK[] UID)"))
         assert fetched == b"* 1 FETCH (BODY[] {%d}\r\n%b UID 1)\r\n" % (len(message), message)
         assert told(await one.ask("FETCH 1 BODY.PEEK[]<300000.500000>")).endswith(message[300_000:800_000] + b")\r\n")
+
+
+async def test_a_full_disk_refuses_an_append_and_the_session_goes_on(connect, monkeypatch):
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with connect() as one:
+        with monkeypatch.context() as disk:
+            disk.setattr("postrider.ingest.spool.tempfile.mkstemp", full)
+            assert code(await one.append(SIMPLE + b"x" * 700_000)).startswith(b"NO [UNAVAILABLE] No space")
+        assert code(await one.append(SIMPLE + b"x" * 700_000)).startswith(b"OK [APPENDUID")
+        assert told(await one.ask("STATUS INBOX (MESSAGES)")) == b"* STATUS INBOX (MESSAGES 1)\r\n"
 
 
 async def test_prefix_is_part_of_the_message(connect, site):
