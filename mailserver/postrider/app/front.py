@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 from postrider.accounts import released
@@ -13,7 +14,8 @@ from postrider.accounts.login import Login
 from postrider.accounts.vanished import Vanished
 from postrider.app import child
 from postrider.contract import files
-from postrider.contract.model import Snapshot
+from postrider.contract.model import Certificate, Snapshot
+from postrider.contract.tls import BadCertificate
 from postrider.edge.imap import ImapDeps, ImapService
 from postrider.edge.listener import Admission, Bind, Listener, Surroundings
 from postrider.edge.session import Service
@@ -29,6 +31,7 @@ from postrider.outbound.runner import Runner
 from postrider.roles import LISTENERS, Role, Tls
 from postrider.store import open as stores
 from postrider.store.client import RemoteStore
+from postrider.store.transactions import StoreError
 from postrider.store.values import LANES
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
@@ -70,7 +73,7 @@ class FrontWork:
         self._store = await stores.connect(settings.data, settings.socket, seconds=START_SECONDS)
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
-            await released.release(self._store, None, self._directory.snapshot)
+            await self._if_stored(released.release(self._store, None, self._directory.snapshot))
         spool = Path(settings.data) / "spool" / str(self._index)
         _make_empty(spool)
         ingest = Ingest(
@@ -95,13 +98,12 @@ class FrontWork:
             raise NoSnapshot(f"generation {generation} was announced, {snapshot.generation} is there")
         before = self._directory.snapshot
         if self._index == 0 and self._store:
-            await self._vanished.note(before, snapshot)
+            await self._if_stored(self._vanished.note(before, snapshot))
         self._directory = Directory(snapshot)
         if self._index == 0 and self._store:
-            await released.release(self._store, before, snapshot)
+            await self._if_stored(released.release(self._store, before, snapshot))
         if snapshot.certificates != before.certificates:
-            self._tls.reload(snapshot.certificates)
-            self._events.emit("tls.loaded", certificates=len(snapshot.certificates))
+            self._reload(snapshot.certificates)
 
     async def drain(self, seconds: float) -> None:
         """Stop listening, finish conversations and deliveries under way, close."""
@@ -183,8 +185,23 @@ class FrontWork:
     def _present(self) -> Directory:
         return self._directory
 
+    async def _if_stored(self, change: Awaitable[None]) -> None:
+        """A store that cannot write now (a full disk, say) is no reason to stop serving; a start releases again."""
+        try:
+            await change
+        except StoreError:
+            self._events.emit("server.failure", where="snapshot", exc_info=True)
+
+    def _reload(self, certificates: Sequence[Certificate]) -> None:
+        try:
+            self._tls.reload(certificates)
+        except BadCertificate:  # the present ones go on
+            self._events.emit("server.failure", where="tls", exc_info=True)
+        else:
+            self._events.emit("tls.loaded", certificates=len(certificates))
+
     def _kept(self) -> Snapshot:
-        found = files.read_directory(Path(self._settings.kept_snapshot))
+        found = files.read_kept(Path(self._settings.kept_snapshot))
         if isinstance(found, files.Pending):
             raise NoSnapshot(found.reason)
         return found

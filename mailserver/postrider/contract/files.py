@@ -46,6 +46,8 @@ MANIFEST = "manifest.json"
 #: The link the kubelet swaps when the files of a volume change, and the directories it points to.
 _DATA = "..data"
 _GENERATION = "..gen-"
+#: How often a generation may be replaced by the next one while it is read.
+_READ_TRIES = 10
 _GZIP = 31  # zlib's window bits for a gzip frame; its time stamp is 0
 
 #: Every object a snapshot may consist of: suffix of its name -> kind. Objects without rows do not exist.
@@ -185,6 +187,16 @@ def read_directory(path: Path) -> Snapshot | Pending:
             raise
         return Pending("the files were replaced while they were read")
     return read(files)
+
+
+def read_kept(path: Path) -> Snapshot | Pending:
+    """`read_directory` of what `write_directory` writes: what is replaced meanwhile is read again, then it is whole."""
+    found = read_directory(path)
+    for _ in range(_READ_TRIES - 1):
+        if isinstance(found, Snapshot):
+            break
+        found = read_directory(path)
+    return found
 
 
 def read_manifest(path: Path) -> bytes | None:

@@ -84,7 +84,14 @@ class SnapshotWatch:
             reason = f"{len(problems)} objects are wrong; the first is {problems[0].kind} {problems[0].name}"
             self._refuse(Refusal(generation=snapshot.generation, reason=reason, rows=rows))
             return
-        files.write_directory(self.kept, snapshot)
+        try:
+            files.write_directory(self.kept, snapshot)
+        except OSError as error:
+            self._seen = None  # tried again at the next look; the disk may be full
+            reason = f"it cannot be kept on the data disk: {error.strerror}"
+            if self._refused is None or self._refused.reason != reason:
+                self._refuse(Refusal(generation=snapshot.generation, reason=reason))
+            return
         self._refused = None
         self.delivered = snapshot.generation
         self.deliver(snapshot)
@@ -99,6 +106,8 @@ class SnapshotWatch:
             return files.read_directory(directory)
         except FileNotFoundError:
             return files.Pending(f"{directory} does not exist")
+        except OSError as error:
+            return files.Pending(f"{directory} cannot be read: {error.strerror}")
         except files.BadSnapshot as error:
             return Refusal(generation=self._generation(directory), reason=str(error))
 
@@ -114,7 +123,7 @@ class SnapshotWatch:
         try:
             with os.scandir(files.current(self.source)) as entries:
                 stats = [(entry.name, entry.stat()) for entry in entries]
-        except FileNotFoundError:
+        except OSError:  # _read says what is wrong
             return ()
         return tuple(sorted((name, stat.st_ino, stat.st_mtime_ns) for name, stat in stats))
 

@@ -38,6 +38,7 @@ class Writer(Protocol):
         | t.RenameMailbox
         | t.Subscribe
         | t.Release
+        | t.FreeClaims
         | t.Renew
         | t.Settle
         | t.Administer

@@ -251,3 +251,22 @@ def test_a_failed_write_leaves_the_old_snapshot(tmp_path: Path, monkeypatch: pyt
         files.write_directory(place, snapshot(generation=2))
     assert files.read_directory(place) == files.normal(snapshot())
     assert len(list(place.iterdir())) == 2
+
+
+def test_a_kept_generation_that_is_replaced_while_it_is_read_gives_the_next(tmp_path, monkeypatch) -> None:
+    files.write_directory(tmp_path, snapshot(generation=1))
+    current, moments = files.current, []
+
+    def replaced_behind_our_back(path: Path) -> Path:
+        found = current(path)
+        if not moments:
+            moments.append(found)
+            files.write_directory(tmp_path, snapshot(generation=2))
+        return found
+
+    monkeypatch.setattr(files, "current", replaced_behind_our_back)
+    assert isinstance(files.read_directory(tmp_path), files.Pending)
+    moments.clear()
+    found = files.read_kept(tmp_path)
+    assert isinstance(found, Snapshot)
+    assert found.generation == 2

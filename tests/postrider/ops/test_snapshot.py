@@ -109,3 +109,26 @@ def test_kept_generation_serves_without_a_source(watch, delivered):
     files.write_directory(watch.source, GOOD)
     watch.look()
     assert delivered == [GOOD], "the same generation again is no news"
+
+
+def test_what_cannot_be_kept_is_tried_again(watch, delivered):
+    files.write_directory(watch.source, GOOD)
+    watch.kept.write_text("in the way")
+    watch.look()
+    watch.look()
+    assert delivered == []
+    assert "cannot be kept" in watch.status(None).refused.reason
+    watch.kept.unlink()
+    watch.look()
+    assert delivered == [GOOD]
+    assert watch.status(5).refused is None
+
+
+def test_a_source_that_cannot_be_read_is_pending(watch, delivered):
+    watch.source.write_text("not a directory")
+    watch.look()
+    assert "cannot be read" in watch.status(None).waiting_for
+    watch.source.unlink()
+    files.write_directory(watch.source, GOOD)
+    watch.look()
+    assert delivered == [GOOD]
