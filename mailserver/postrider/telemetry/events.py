@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import json
 import logging
 import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
-
-import structlog
 
 #: name -> (level, what it means). Emitting a name that has no row here is a programming error.
 EVENTS: Mapping[str, tuple[int, str]] = {
@@ -43,28 +45,38 @@ EVENTS: Mapping[str, tuple[int, str]] = {
 }
 
 
+_LEVELS: Mapping[int, str] = {level: logging.getLevelName(level).lower() for level, _ in EVENTS.values()}
+_encode = json.JSONEncoder(default=str).encode
+
+
 def level_of(name: str) -> int:
     """The level that is called "debug", "info", "warning" or "error"; unknown names are info."""
     return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
 
 
 class Events:
-    """Emits events as JSON lines to a stream."""
+    """Emits events as JSON lines to a stream: ASCII, so that nothing a stranger says reaches a terminal as it is."""
 
     def __init__(self, stream: TextIO = sys.stderr, *, level: int = logging.INFO, **context: Any) -> None:
+        self._stream = stream
         self._level = level
-        self._logger = structlog.wrap_logger(
-            structlog.PrintLogger(stream),
-            processors=[
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(default=str),
-            ],
-            wrapper_class=structlog.BoundLogger,
-        ).bind(**context)
+        self._context = context
 
     def emit(self, event: str, **fields: Any) -> None:
-        """Write one event of the table; `exc_info=True` attaches the present exception."""
+        """Write one event of the table; `exc_info=` attaches an exception with its stack, True the present one."""
         level, _ = EVENTS[event]
-        if level >= self._level:
-            self._logger.msg(event, level=logging.getLevelName(level).lower(), **fields)
+        if level < self._level:
+            return
+        exc_info = fields.pop("exc_info", None)
+        line = {**self._context, "level": _LEVELS[level], **fields, "event": event, "timestamp": _now()}
+        if exc_info:
+            error = exc_info if isinstance(exc_info, BaseException) else sys.exception()
+            line["exception"] = "".join(traceback.format_exception(error)).rstrip()
+        # One call a line: several threads write. Whoever does not read the log any more does not end the service.
+        with contextlib.suppress(OSError):
+            self._stream.write(_encode(line) + "\n")
+            self._stream.flush()
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat().replace("+00:00", "Z")
