@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench fuzz clean
+.PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,19 +41,22 @@ crds: $(STAMP) ## write crds/ and the chart's copy from the typed kinds
 	@$(BIN)/python -m postrider_operator.schemas crds helm/postrider/crds
 
 test-peers: $(STAMP) ## against programs from Debian: curl, swaks, mbsync, Postfix
-	@tools/install_peers.sh
+	@sh tools/install_debian.sh curl isync libio-socket-ssl-perl libnet-ssleay-perl postfix swaks
 	@$(BIN)/pytest -q tests/peers
 
 test-crash: $(STAMP) ## kill -9 and power loss, full counts (strace, root)
-	@$(BIN)/pytest -q -m crash tests/postrider tests/crash
+	@sh tools/install_debian.sh strace
+	@$(BIN)/pytest -q -m crash --timeout 900 tests/postrider tests/whole
 
 test-cluster: $(STAMP) ## the operator against a real Kubernetes API (KUBECONFIG, or built from Go modules)
 	@$(BIN)/pytest -q tests/cluster
 
 e2e: $(STAMP) ## real pods on a real kubelet in a network namespace (root)
+	@sh tests/e2e/install.sh
 	@$(BIN)/pytest -q tests/e2e
 
 bench: $(STAMP) ## speed against peers on this machine, as ratios
+	@sh tools/install_debian.sh postfix
 	@$(BIN)/python -m bench
 
 clean: ## remove what the other targets made

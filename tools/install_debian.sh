@@ -1,9 +1,8 @@
 #!/bin/sh
-# Installs the programs tests/peers runs, where it may; what stays missing, the tests name and skip.
+# Installs the Debian packages named, where it may; what stays missing, the tests name and skip.
 set -eu
-wanted="curl swaks isync postfix"
 missing=""
-for package in $wanted; do
+for package in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q '^install ok installed' || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
@@ -13,4 +12,4 @@ if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
 fi
 apt-get update -qq
 # shellcheck disable=SC2086 -- a list of names
-DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing libio-socket-ssl-perl libnet-ssleay-perl >/dev/null
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
