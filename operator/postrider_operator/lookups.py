@@ -167,4 +167,5 @@ def _nameserver(text: str) -> dns.nameserver.Nameserver:
 def _text(rdata: dns.rdata.Rdata) -> str:
     if isinstance(rdata, TXT):
         return b"".join(rdata.strings).decode("utf-8", "replace")
-    return rdata.to_text().removesuffix(".")
+    text = rdata.to_text()
+    return text if text.endswith(" .") else text.removesuffix(".")  # "." is the root: no such service (RFC 2782)

@@ -16,6 +16,7 @@ ZONE = {
     ("one.test.", "TXT"): [TXT("v=spf1 mx ~all")],
     ("long._domainkey.one.test.", "TXT"): [TXT(["v=DKIM1; p=" + "A" * 200, "B" * 100])],
     ("_imaps._tcp.one.test.", "SRV"): [SRV(0, 1, 993, "mx.one.test")],
+    ("_pop3._tcp.one.test.", "SRV"): [SRV(0, 0, 0, ".")],
     ("mta-sts.one.test.", "CNAME"): [CNAME("mx.one.test")],
 }
 
@@ -51,6 +52,7 @@ def nameserver() -> Iterator[str]:
         ("one.test", "TXT", ("v=spf1 mx ~all",)),
         ("long._domainkey.one.test", "TXT", ("v=DKIM1; p=" + "A" * 200 + "B" * 100,)),
         ("_imaps._tcp.one.test", "SRV", ("0 1 993 mx.one.test",)),
+        ("_pop3._tcp.one.test", "SRV", ("0 0 0 .",)),
         ("mta-sts.one.test", "CNAME", ("mx.one.test",)),
         ("one.test", "SRV", ()),
         ("absent.test", "MX", ()),
