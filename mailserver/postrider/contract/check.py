@@ -16,7 +16,7 @@ import msgspec
 from postrider.contract import dkim, passwords, tls
 from postrider.contract.model import Alias, Certificate, DkimKey, Domain, Mailbox, NamedSecret, Server, Snapshot
 from postrider.contract.takers import CATCH_ALL, Takers, claim_order, loops
-from postrider.model.address import AddressError, normal_domain, parse_address
+from postrider.model.address import AddressError, own_domain, parse_address
 
 _R = TypeVar("_R")
 
@@ -280,11 +280,9 @@ def _own_domain(domain: str, names: Collection[str]) -> Iterator[Finding]:
 
 def _domain_fault(name: str) -> str:
     try:
-        normal = normal_domain(name)
+        normal = own_domain(name)
     except AddressError as error:
         return str(error)
-    if name.startswith("["):
-        return f"{name!r} is an address literal, not a domain name"
     return "" if normal == name else f"{name!r} is not in its normal form {normal!r}"
 
 

@@ -19,7 +19,8 @@ _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-\u0080-\ud7ff\ue000-\U0010ffff]+"
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 # RFC 5321 §4.1.2: qtextSMTP and quoted-pairSMTP.
 _QUOTED = re.compile(r'"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\ud7ff\ue000-\U0010ffff]|\\[\x20-\x7e])*"')
-_LDH_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?")
+# RFC 1123 §2.1, and the underscore: RFC 2181 §11 allows any octet, and hosts with one in their names send mail.
+_LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
 _LITERAL = re.compile(r"\[(IPv6:)?([0-9A-Fa-f:.]+)\]", re.IGNORECASE)
 
 
@@ -93,9 +94,19 @@ def normal_domain(domain: str) -> str:
     if not ascii_form or len(ascii_form) > MAX_DOMAIN:
         raise AddressError(f"{_shown(domain)}: a domain name has 1 to {MAX_DOMAIN} octets")
     for label in ascii_form.split("."):
-        if not _LDH_LABEL.fullmatch(label) or len(label) > 63:
+        if not _LABEL.fullmatch(label) or len(label) > 63:
             raise AddressError(f"{_shown(domain)}: {_shown(label)} is not a label of a domain name (RFC 1123 §2.1)")
     return ascii_form
+
+
+def own_domain(name: str) -> str:
+    """`normal_domain` of a name of ours, in which RFC 1123 §2.1 counts. Raises AddressError."""
+    if name.startswith("["):
+        raise AddressError(f"{_shown(name)} is an address literal, not a domain name")
+    normal = normal_domain(name)
+    if "_" in normal:
+        raise AddressError(f"{_shown(name)}: a domain of ours has no underscore in its name (RFC 1123 §2.1)")
+    return normal
 
 
 def _normal_literal(domain: str) -> str:

@@ -19,7 +19,7 @@ from postrider_operator.kinds.resource import (
     Status,
     ruled,
 )
-from postrider_operator.kinds.texts import AddressText, AliasAddressText
+from postrider_operator.kinds.texts import AliasAddressText, TargetText
 
 
 class AliasSpec(Model):
@@ -29,7 +29,7 @@ class AliasSpec(Model):
         description="The address, such as sales@example.org; *@example.org takes all mail for addresses of the domain "
         "that nothing else takes (the catch-all). It cannot be changed."
     )
-    targets: tuple[AddressText, ...] = Field(
+    targets: tuple[TargetText, ...] = Field(
         description="Addresses that receive the mail: mailboxes, other aliases or addresses anywhere else.",
         min_length=1,
         max_length=500,

@@ -17,6 +17,8 @@ _EDGE = r"[^\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]"
 _INNER = r"[^\x00-\x2c\x2e\x2f\x3a-\x40\x5b-\x60\x7b-\x7f]"
 _LABEL = rf"{_EDGE}({_INNER}{{0,61}}{_EDGE})?"
 _DOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+#: Other people's domains may have underscores in their names too.
+_ANY_DOMAIN = _DOMAIN.replace(r"\x5b-\x60", r"\x5b-\x5e\x60")
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?")
 _SIZE_UNITS = {"": 1} | {
     prefix + suffix: base ** (power + 1)
@@ -26,7 +28,7 @@ _SIZE_UNITS = {"": 1} | {
 _DURATION_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def _address_rules(local: str, example: str) -> tuple[Rule, ...]:
+def _address_rules(local: str, example: str, domain: str = _DOMAIN) -> tuple[Rule, ...]:
     return (
         Rule("self.matches(r'^.+@[^@]+$')", f"an address is local@domain, for example {example}"),
         Rule(
@@ -35,7 +37,7 @@ def _address_rules(local: str, example: str) -> tuple[Rule, ...]:
             "no spaces, no dot at either end or beside another, no ( ) < > [ ] , ; : @",
         ),
         Rule(
-            rf"!self.matches(r'^.+@[^@]+$') || self.matches(r'@{_DOMAIN}$')",
+            rf"!self.matches(r'^.+@[^@]+$') || self.matches(r'@{domain}$')",
             "what stands after the @ is not a domain name: labels of letters, digits and hyphens, joined by dots",
         ),
         Rule(
@@ -80,6 +82,15 @@ AddressText = Annotated[
         min_length=1,
         max_length=254,
         json_schema_extra=ruled(*_address_rules(_LOCAL, "alice@example.org"), _CATCH_ALL),
+    ),
+]
+#: An address anywhere.
+TargetText = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=254,
+        json_schema_extra=ruled(*_address_rules(_LOCAL, "alice@example.org", _ANY_DOMAIN), _CATCH_ALL),
     ),
 ]
 #: An address, or "*@domain".

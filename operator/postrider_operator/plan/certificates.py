@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from postrider.contract import tls
 from postrider.contract.model import Certificate
-from postrider.model.address import AddressError, normal_domain
+from postrider.model.address import AddressError, own_domain
 from postrider_operator.kinds import MailServer
 from postrider_operator.plan import children, names
 from postrider_operator.plan.desired import Apply, CaMaterial, Generate, LeafMaterial
@@ -63,7 +63,7 @@ def own_names(world: World) -> tuple[str, ...]:
     """What an issued certificate is for: the hostname, and the Service's name inside the cluster."""
     hostname = world.server.spec.hostname if world.server else ""
     try:
-        hostname = normal_domain(hostname)
+        hostname = own_domain(hostname)
     except AddressError:
         return ()
     if world.local:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from postrider.model.address import AddressError, normal_domain, parse_address
+from postrider.model.address import AddressError, normal_domain, own_domain, parse_address
 from postrider_operator.kinds import Alias, DkimKey, Mailbox, MailDomain, Resource
 from postrider_operator.plan.findings import Finding, Findings
 from postrider_operator.world import Ref, World
@@ -68,7 +68,7 @@ def _alive(objects: Iterable[R]) -> list[R]:
 
 def _named(domain: MailDomain, findings: Findings) -> Iterable[str]:
     try:
-        return (normal_domain(domain.domain),)
+        return (own_domain(domain.domain),)
     except AddressError as error:
         findings.add(ref(domain), Finding("InvalidDomain", str(error), "Make a new MailDomain with a valid domain."))
         return ()

@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from postrider.contract.model import Alias, DkimKey, Domain, Limits, Mailbox, QueuePolicy, Relay, Server, Snapshot
-from postrider.model.address import AddressError, normal_domain, parse_address
+from postrider.model.address import AddressError, normal_domain, own_domain, parse_address
 from postrider_operator import kinds
 from postrider_operator.kinds.mailserver import Relay as RelaySpec
 from postrider_operator.kinds.texts import duration_seconds, size_bytes
@@ -50,7 +50,7 @@ def server_row(world: World, findings: Findings) -> Server | None:
         return None
     spec = server.spec
     try:
-        hostname = normal_domain(spec.hostname)
+        hostname = own_domain(spec.hostname)
     except AddressError as error:
         findings.add(ref(server), Finding("InvalidHostname", str(error), "Correct spec.hostname."))
         return world.previous.server if world.previous else None

@@ -56,6 +56,7 @@ def test_a_good_snapshot_has_no_problems() -> None:
         ("new@EXAMPLE.org", "InvalidAddress"),
         ("ne w@example.org", "InvalidAddress"),
         ("new@[127.0.0.1]", "InvalidDomain"),
+        ("new@my_host.example", "InvalidDomain"),
         ("new@other.example", "UnknownDomain"),
         ("alice@example.org", "Conflict"),
         ("info@example.org", "Conflict"),
@@ -74,6 +75,13 @@ def test_international_addresses_are_kept_as_a_labels_and_folded() -> None:
     assert found(domains=(*GOOD.domains, Domain(name="bücher.example"))) == [
         ("MailDomain", "bücher.example", "InvalidDomain")
     ]
+
+
+def test_names_of_ours_have_no_underscore_and_those_of_others_may() -> None:
+    assert found(domains=(*GOOD.domains, Domain(name="my_host.example"))) == [
+        ("MailDomain", "my_host.example", "InvalidDomain")
+    ]
+    assert found(aliases=(alias("out@example.org", "root@my_host.example"),)) == []
 
 
 def test_the_first_to_have_claimed_an_address_has_it() -> None:

@@ -279,6 +279,14 @@ async def test_unknown_addresses_are_refused_at_rcpt(server: Mailserver) -> None
     assert (await talk.say("RCPT TO:<alice@one.test>")).startswith("452 4.5.3 ")
 
 
+async def test_the_world_has_underscores_in_its_names(server: Mailserver) -> None:
+    talk = await server.raw("smtp")
+    await talk.say("EHLO my_host.test")
+    assert (await talk.say("MAIL FROM:<root@my_host.test>")).startswith("250 ")
+    assert (await talk.say("RCPT TO:<bob@one.test>")).startswith("250 ")
+    assert (await talk.say("RCPT TO:<bob@one_.test>")).startswith("550 5.7.1 ")
+
+
 async def test_users_send_with_their_own_addresses(server: Mailserver, client_tls: ssl.SSLContext) -> None:
     client = await server.client("submissions", client_tls)
     assert await _code(client.mail("bob@one.test")) == "550 5.7.1 You may not send as bob@one.test"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postrider.model.address import Address, AddressError, normal_domain, normal_local, parse_address
+from postrider.model.address import Address, AddressError, normal_domain, normal_local, own_domain, parse_address
 
 SUITES = Path(os.environ.get("POSTRIDER_SUITES", Path(__file__).parents[4] / "shared" / "suites"))
 ISEMAIL = SUITES / "isemail" / "test" / "tests.xml"
@@ -64,6 +64,7 @@ def test_isemail() -> None:
         ("x@BÜCHER.example", "x@xn--bcher-kva.example"),
         ("x@xn--BCHER-KVA.example", "x@xn--bcher-kva.example"),
         ("x@bücher。example", "x@xn--bcher-kva.example"),
+        ("root@My_Host._sub.example", "root@my_host._sub.example"),
         ("x@[127.0.0.1]", "x@[127.0.0.1]"),
         ("x@[ipv6:2001:DB8::0:1]", "x@[IPv6:2001:db8::1]"),
     ],
@@ -97,6 +98,13 @@ def test_the_normal_form(text: str, key: str) -> None:
 def test_what_is_wrong_is_said(text: str, says: str) -> None:
     with pytest.raises(AddressError, match=says):
         parse_address(text)
+
+
+@pytest.mark.parametrize("name", ["my_host.example", "_x.example", "[127.0.0.1]", "-x.example", ""])
+def test_names_of_ours_are_held_to_more(name: str) -> None:
+    with pytest.raises(AddressError):
+        own_domain(name)
+    assert own_domain("BÜCHER.example") == "xn--bcher-kva.example"
 
 
 def test_a_message_never_repeats_an_endless_text() -> None:
