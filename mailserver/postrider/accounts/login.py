@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import ipaddress
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from postrider.accounts.directory import Directory
 from postrider.contract import passwords
 from postrider.contract.model import Mailbox
 from postrider.model.address import AddressError, parse_address
+from postrider.model.network import network_of
 from postrider.model.ports import Clock, Random
 from postrider.model.reply import Refused, Reply
 
@@ -73,7 +73,7 @@ class Login:
         if mailbox is not None and verifiers and proof in self._cache:
             self._cache.move_to_end(proof)
             return mailbox
-        network = _network(ip)
+        network = network_of(ip)
         places = self._places(key or login[:_SHOWN], network)
         if await self._queue(places, began):
             mailbox, verifiers = self._lookup(key)  # time has passed: it may have gone, or its password changed
@@ -170,16 +170,3 @@ def _key(login: str) -> str:
         return parse_address(login).key
     except AddressError:
         return ""
-
-
-def _network(ip: str) -> str:
-    """What one client can choose freely counts as one: an IPv4 address, an IPv6 /64 (RFC 6177 §2)."""
-    try:
-        address = ipaddress.ip_address(ip.partition("%")[0])
-    except ValueError:
-        return ip
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return str(address)

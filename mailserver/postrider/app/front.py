@@ -150,7 +150,8 @@ class FrontWork:
         return services
 
     async def _listen(self, services: dict[str, Service]) -> None:
-        around = Surroundings(self._events, self._metrics, Admission(lambda: self._directory.server.limits))
+        admission = Admission(lambda: self._directory.server.limits, self._settings.fronts)
+        around = Surroundings(self._events, self._metrics, admission)
         for name, service in services.items():
             bind = Bind(
                 self._settings.address,

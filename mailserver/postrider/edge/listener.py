@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from postrider.contract.model import Limits
 from postrider.edge.driver import HANDSHAKE_SECONDS, LINGER_SECONDS, Connection, peer_of, reason_of
 from postrider.edge.session import Service
+from postrider.model.network import network_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -23,28 +24,35 @@ _ACCEPT_PAUSE = 0.1
 
 
 class Admission:
-    """Counts the connections of all listeners of a process, together and per client address."""
+    """Counts the connections of all listeners of a process, together and per client.
 
-    def __init__(self, limits: Callable[[], Limits]) -> None:
+    The kernel spreads connections over the `processes` that share the ports: each takes its part of the total. A
+    client's own limit is not divided, for a few connections may well meet in one process.
+    """
+
+    def __init__(self, limits: Callable[[], Limits], processes: int = 1) -> None:
         self._limits = limits
+        self._processes = processes
         self._total = 0
-        self._per_ip: Counter[str] = Counter()
+        self._per_client: Counter[str] = Counter()
 
     def enter(self, ip: str) -> bool:
         """Count one more, unless it is one too many."""
-        limits = self._limits()
-        if self._total >= limits.connections or self._per_ip[ip] >= limits.connections_per_ip:
+        limits, client = self._limits(), network_of(ip)
+        most = -(-limits.connections // self._processes)
+        if self._total >= most or self._per_client[client] >= limits.connections_per_ip:
             return False
         self._total += 1
-        self._per_ip[ip] += 1
+        self._per_client[client] += 1
         return True
 
     def leave(self, ip: str) -> None:
         """One less."""
         self._total -= 1
-        self._per_ip[ip] -= 1
-        if not self._per_ip[ip]:
-            del self._per_ip[ip]
+        client = network_of(ip)
+        self._per_client[client] -= 1
+        if not self._per_client[client]:
+            del self._per_client[client]
 
 
 @dataclass(frozen=True, slots=True)

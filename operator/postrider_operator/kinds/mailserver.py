@@ -83,7 +83,10 @@ class Limits(Model):
     )
     connections: int = Field(default=2000, ge=10, le=100_000, description="Connections of all clients together.")
     connections_per_address: int = Field(
-        default=100, ge=1, le=100_000, description="Connections from one client address."
+        default=100,
+        ge=1,
+        le=100_000,
+        description="Connections from one client address or IPv6 network (/64), in each process.",
     )
     login_failures: int = Field(
         default=10,

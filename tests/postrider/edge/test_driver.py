@@ -12,7 +12,7 @@ import pytest
 from postrider.contract.model import Limits
 from postrider.edge import driver
 from postrider.edge.driver import Connection
-from postrider.edge.listener import Bind, Listener, Surroundings
+from postrider.edge.listener import Admission, Bind, Listener, Surroundings
 from postrider.protocols.buffer import Buffer
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 
@@ -295,6 +295,15 @@ async def test_one_connection_too_many_for_an_address_is_told_so(running) -> Non
     assert await fourth[0].readline() == b"hello\r\n"
     for _, writer in (second, third, fourth):
         writer.close()
+
+
+def test_processes_share_the_total_and_a_network_is_one_client() -> None:
+    admission = Admission(lambda: Limits(connections=5, connections_per_ip=2), processes=2)
+    assert [admission.enter(ip) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8::3")] == [True, True, False]
+    assert admission.enter("192.0.2.1")
+    assert not admission.enter("192.0.2.2")
+    admission.leave("2001:db8::2")
+    assert admission.enter("2001:db8:0:0:ffff::")
 
 
 async def greeted(server: Running) -> bytes:
