@@ -29,7 +29,7 @@ test: $(STAMP) ## unit, transcript, golden, property and loopback tests (under 2
 check: $(STAMP) ## style, types, import contracts, sizes
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy mailserver operator tools
+	@$(BIN)/mypy mailserver operator tools bench
 	@$(BIN)/lint-imports
 	@$(BIN)/python tools/house_rules.py
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from bench.processes import usage
@@ -39,17 +40,13 @@ def run(count: int, rounds: int) -> None:
     """Print a row for each way; the best of the rounds, for what disturbs only slows down."""
     print(f"{count} messages of {SIZE} octets a run, best of {rounds}, {os.cpu_count()} cores")
     ways: list[tuple[str, Callable[[Path], tuple[float, float]]]] = [
-        (f"batches of {size}", lambda place, size=size: _batches(place, size, max(200, count * size // 64)))
-        for size in (1, 16, 64)
+        (f"batches of {size}", partial(_batches, size=size, count=max(200, count * size // 64))) for size in (1, 16, 64)
     ]
     ways += [
-        (
-            f"2 fronts, {sessions} sessions",
-            lambda place, sessions=sessions: asyncio.run(_fronts(place, sessions, count)),
-        )
+        (f"2 fronts, {sessions} sessions", partial(_run_fronts, sessions=sessions, count=count))
         for sessions in (10, 50, 200)
     ]
-    ways.append(("a file a message", lambda place: _files(place, count // 4)))
+    ways.append(("a file a message", partial(_files, count=count // 4)))
     for name, way in ways:
         figures = []
         for _ in range(rounds):
@@ -71,6 +68,10 @@ def _batches(place: Path, size: int, count: int) -> tuple[float, float]:
     figures = count / (time.perf_counter() - start), (_cpu() - before) * 1000 / count
     committer.close()
     return figures
+
+
+def _run_fronts(place: Path, sessions: int, count: int) -> tuple[float, float]:
+    return asyncio.run(_fronts(place, sessions, count))
 
 
 async def _fronts(place: Path, sessions: int, count: int) -> tuple[float, float]:
