@@ -55,5 +55,5 @@ class WriterWork:
 
     def _ended(self, loop: asyncio.Task[None]) -> None:
         """The commit loop ended by itself: so does the process, and with it the group."""
-        self._events.emit("server.failure", where="writer", reason=repr(loop.exception()))
+        self._events.emit("server.failure", where="writer", exc_info=loop.exception())
         os._exit(os.EX_SOFTWARE)

@@ -227,8 +227,7 @@ class Connection(asyncio.Protocol):
         try:
             return session.handle(event)
         except Exception:
-            self._report()
-            session.failed()
+            self._fail()
             return None
 
     async def _work(self, pending: Awaitable[None] | None) -> None:
@@ -256,13 +255,16 @@ class Connection(asyncio.Protocol):
 
     def _fail(self) -> None:
         self._report()
-        if self._session is not None:
-            self._session.failed()
+        try:
+            if self._session is not None:
+                self._session.failed()
+        except Exception:
+            self._report()
+            self.abort()
 
     def _report(self) -> None:
-        self._listener.surroundings.events.emit(
-            "server.failure", listener=self._listener.service.name, ip=self.ip, exc_info=True
-        )
+        events, name = self._listener.surroundings.events, self._listener.service.name
+        events.emit("server.failure", listener=name, ip=self.ip, exc_info=True)
 
     # -- TLS -----------------------------------------------------------------------------------------------------
 
@@ -345,8 +347,6 @@ class Connection(asyncio.Protocol):
 
     def _on_timer(self) -> None:
         self._timer = None
-        if self.closed:
-            return
         if self._deadline > self._loop.time() + 0.001:
             self._set_timer(self._deadline)
         elif self._closing or self._stalled:

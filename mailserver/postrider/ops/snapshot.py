@@ -51,14 +51,15 @@ class SnapshotWatch:
         signature = self._signature()
         if signature == self._seen:
             return
+        self._seen = signature  # also of what makes us fail: it is looked at once
         found = self._read(self.source)
         if isinstance(found, files.Pending):
             # The parts arrive one by one: look again, changed or not.
+            self._seen = None
             if found != self._pending:
                 self.events.emit("snapshot.pending", generation=found.generation, reason=found.reason)
             self._pending = found
             return
-        self._seen = signature
         self._pending = None
         if isinstance(found, Refusal):
             self._refuse(found)

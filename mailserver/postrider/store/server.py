@@ -135,7 +135,9 @@ class WriterServer:
             hint = wire.frame(wire.Hinted(tuple(outcome.accounts), outcome.queue))
         for front in list(self._fronts):
             front.unsent += b"".join([*answers.get(front, ()), hint])
-            if front.unsent and not front.writing:
+            if len(front.unsent) > _MAX_UNSENT:
+                self._drop(front)
+            elif front.unsent and not front.writing:
                 self._send(front)
 
     def _next_batch(self) -> list[tuple[_Front, int, t.Txn]]:
@@ -158,9 +160,6 @@ class WriterServer:
             self._drop(front)
             return
         del front.unsent[:sent]
-        if len(front.unsent) > _MAX_UNSENT:
-            self._drop(front)
-            return
         writing = bool(front.unsent)
         if writing != front.writing:
             front.writing = writing

@@ -110,12 +110,16 @@ class Group:
 
     async def _look(self, watch: SnapshotWatch) -> None:
         await self._ours.wait()
-        watch.look()
-        if self._snapshot is None:
-            watch.restore()
+        restored = False
         while True:
+            try:
+                watch.look()
+            except Exception:  # what is served goes on being served, whatever the directory holds
+                self.events.emit("server.failure", where="snapshot", exc_info=True)
+            if self._snapshot is None and not restored:
+                watch.restore()
+                restored = True
             await asyncio.sleep(LOOK_EVERY)
-            watch.look()
 
     def _deliver(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot

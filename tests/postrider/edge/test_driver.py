@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import ssl
 from collections.abc import Awaitable, Callable
@@ -64,6 +65,7 @@ class Echo:
 class EchoSession:
     def __init__(self, link: Connection, service: EchoService) -> None:
         self.engine = Echo()
+        self.speechless = False
         self.link = link
         self.service = service
 
@@ -75,6 +77,9 @@ class EchoSession:
                 return self.slow()
             case b"fail":
                 raise ValueError("secret detail")
+            case b"fail twice":
+                self.speechless = True
+                return self.fail()
             case b"fail later":
                 return self.fail()
             case b"big":
@@ -102,6 +107,8 @@ class EchoSession:
         self.engine.output.append(b"\r\n")
 
     def failed(self) -> None:
+        if self.speechless:
+            raise ValueError("nothing to say")
         self.engine.output.append(b"sorry\r\n")
 
     def lost(self) -> None:
@@ -228,6 +235,18 @@ async def test_an_unexpected_failure_is_logged_with_its_stack_and_never_told(run
     assert await reader.readexactly(26) == b"sorry\r\nsorry\r\nstill here\r\n"
     assert log.getvalue().count("server.failure") == 2
     assert "ValueError" in log.getvalue()
+    writer.close()
+
+
+async def test_a_session_that_cannot_even_apologise_is_cut(running, log: io.StringIO) -> None:
+    server = await running()
+    reader, writer = await server.connect()
+    await reader.readline()
+    writer.write(b"fail twice\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+    await server.until(lambda: server.service.lost == 1)
+    assert log.getvalue().count("server.failure") == 2
     writer.close()
 
 

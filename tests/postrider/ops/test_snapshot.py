@@ -132,3 +132,15 @@ def test_a_source_that_cannot_be_read_is_pending(watch, delivered):
     files.write_directory(watch.source, GOOD)
     watch.look()
     assert delivered == [GOOD]
+
+
+def test_what_makes_us_fail_is_looked_at_once(watch, delivered, monkeypatch):
+    files.write_directory(watch.source, GOOD)
+    with monkeypatch.context() as broken:
+        broken.setattr("postrider.ops.snapshot.check", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            watch.look()
+        watch.look()
+    files.write_directory(watch.source, next_one(GOOD))
+    watch.look()
+    assert [one.generation for one in delivered] == [6]

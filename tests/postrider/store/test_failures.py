@@ -6,6 +6,7 @@ import io
 import json
 import os
 import resource
+import select
 import socket
 import struct
 import threading
@@ -129,6 +130,27 @@ async def test_a_front_that_talks_nonsense_is_dropped_and_the_others_served(data
             assert await asyncio.to_thread(rude.recv, 1) == b""
     assert (await store.writer.commit(intake(ALICE))).stored
     assert len(told(log, "server.failure")) == 2
+    await store.close()
+    server.stop()
+    thread.join()
+
+
+async def test_a_front_that_never_listens_is_dropped(data, options, monkeypatch):
+    monkeypatch.setattr("postrider.store.server._SOCKET_BUFFER", 4096)
+    monkeypatch.setattr("postrider.store.server._MAX_UNSENT", 4096)
+    server = open_writer(data, options)
+    server.listen(data / "s")
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    store = await connect(data, data / "s")
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(str(data / "s"))
+        for _ in range(600):  # a hint each
+            await store.writer.commit(intake(ALICE))
+        gone = select.poll()
+        gone.register(deaf, 0)
+        assert await asyncio.to_thread(gone.poll, 5000) == [(deaf.fileno(), select.POLLHUP)]
     await store.close()
     server.stop()
     thread.join()
