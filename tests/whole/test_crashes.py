@@ -1,7 +1,11 @@
 """kill -9 in the middle of everything: what was acknowledged is there, once."""
 
 import contextlib
+import json
+import os
+import signal
 import smtplib
+import socket
 import threading
 import time
 
@@ -59,3 +63,44 @@ def test_sigterm_ends_with_status_zero_and_keeps_everything(make_server, ca):
     assert server.terminate() == 0
     server.start()
     assert len(server.messages("bob@one.test")) == 1
+
+
+def open_connections(server):
+    lines = server.get("/metrics", "metrics")[1].splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith("postrider_open_connections{"))
+
+
+def test_a_front_that_is_killed_is_replaced_and_the_others_go_on(make_server, ca):
+    server = make_server(snapshot(ca))
+    events = [json.loads(line) for line in (server.directory / "log").read_text().splitlines()]
+    fronts = {one["role"]: one["pid"] for one in events if one["event"] == "server.start" and "front-" in one["role"]}
+    clients = [socket.create_connection(server.place("smtp"), timeout=10) for _ in range(12)]
+    assert all(client.recv(100).startswith(b"220 ") for client in clients)
+    assert open_connections(server) == 12
+    os.kill(fronts["front-0"], signal.SIGKILL)
+    left = [client for client in clients if not ended(client)]
+    assert server.get("/readyz")[0] in (200, 503)
+    end = time.monotonic() + 20
+    while server.get("/readyz")[0] != 200 or server.status()["loaded"] != 1 or open_connections(server) != len(left):
+        assert time.monotonic() < end, (open_connections(server), len(left))
+        time.sleep(0.05)
+    for client in left:
+        client.sendall(b"NOOP\r\n")
+        assert client.recv(100).startswith(b"250 ")
+    with server.submission("alice@one.test") as client:
+        client.sendmail("alice@one.test", ["bob@one.test"], "Subject: x\r\nFrom: alice@one.test\r\n\r\nx\r\n")
+    assert len(server.messages("bob@one.test")) == 1
+    assert server.terminate() == 0
+
+
+def ended(client):
+    """Whether the other end is gone within a moment."""
+    client.settimeout(0.3)
+    try:
+        return client.recv(100) == b""
+    except TimeoutError:
+        return False
+    except ConnectionError:
+        return True
+    finally:
+        client.settimeout(10)

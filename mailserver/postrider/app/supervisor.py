@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Mapping
 
 import uvloop
@@ -17,6 +18,7 @@ from postrider.telemetry.events import Events, level_of
 
 def supervise(settings: Settings) -> int:
     """Run a process group until it ends; the exit status of the command."""
+    _raise_file_limit()
     events = Events(level=level_of(settings.log_level), role="supervisor")
     events.emit("server.start", pid=os.getpid())
     failures: list[BaseException] = []
@@ -29,6 +31,12 @@ def supervise(settings: Settings) -> int:
     if not failures:
         events.emit("server.stop", pid=os.getpid())
     return 1 if failures else 0
+
+
+def _raise_file_limit() -> None:
+    """Each connection is an open file, and the usual soft limit of 1,024 is below our own; the children inherit it."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

@@ -174,6 +174,7 @@ class Group:
             if self._snapshot is not None:
                 front.channel.say(Load(self._snapshot.generation))
             status = await front.ended()
+            health.forget(self.settings.metrics, front.process.pid)
             if not self._stop.is_set():
                 self.events.emit("server.process_ended", process=front.name, status=status)
                 await asyncio.sleep(FRONT_RESTART)

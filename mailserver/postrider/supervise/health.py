@@ -12,7 +12,7 @@ import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -64,6 +64,11 @@ def metrics(health: Health) -> Starlette:
         return JSONResponse({"metrics": "/metrics"})
 
     return Starlette(routes=[Route("/metrics", read), Route("/", root)])
+
+
+def forget(directory: str, pid: int | None) -> None:
+    """A process is dead: its gauges (open connections, say) count no more, its counters do."""
+    mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
 
 
 class _StoreCounters(Collector):
