@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,10 @@ from kube.given import given_cluster
 from kube.operator_process import Chart, Operator
 from kube.player import Player
 from kube.runs import Run, interruptible
+from kube.stage import Stage
 from kube.versions import CONTROL_PLANE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-
-
-@dataclass
-class Stage:
-    """A running cluster with all that belongs to it; `audit` is None where the API server is not ours."""
-
-    cluster: Cluster
-    run: Run
-    programs: dict[str, Path]
-    audit: Audit | None
 
 
 @pytest.fixture(scope="session")
