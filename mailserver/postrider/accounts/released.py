@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from postrider.contract.model import Snapshot
 from postrider.store.ports import Store
 from postrider.store.transactions import Release
@@ -25,5 +27,5 @@ async def release(store: Store, before: Snapshot | None, after: Snapshot) -> Non
     Removing an account that is not there does nothing.
     """
     known = accounts(before) if before is not None else frozenset()
-    for account in sorted(accounts(after) - known):
-        await store.writer.commit(Release(account))
+    gone = sorted(accounts(after) - known)
+    await asyncio.gather(*(store.writer.commit(Release(account)) for account in gone))

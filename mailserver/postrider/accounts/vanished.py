@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from postrider.contract.model import Snapshot
 from postrider.model.ports import Clock
 from postrider.store.ports import Store
@@ -27,8 +29,9 @@ class Vanished:
     async def note(self, before: Snapshot, after: Snapshot) -> None:
         """Keep what `after` does not serve any more. Raises StoreError."""
         expires = int(self._clock.now()) + GRACE
-        for address in sorted(addresses(before) - addresses(after)):
-            await self._store.writer.commit(Remember(_PREFIX + address, b"\x01", expires))
+        gone = sorted(addresses(before) - addresses(after))
+        commit = self._store.writer.commit
+        await asyncio.gather(*(commit(Remember(_PREFIX + address, b"\x01", expires)) for address in gone))
 
     async def recently(self, address: str) -> bool:
         """Whether an address (normal form) that nobody takes was served within GRACE."""

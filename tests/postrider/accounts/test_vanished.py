@@ -1,5 +1,7 @@
 """A just-vanished address is remembered for an hour."""
 
+import asyncio
+
 import msgspec
 import pytest
 
@@ -48,3 +50,19 @@ async def test_catch_all_covers_its_domain(store):
     await vanished.note(BEFORE, msgspec.structs.replace(BEFORE, aliases=()))
     assert await vanished.recently("anybody@two.test")
     assert not await vanished.recently("anybody@one.test")
+
+
+async def test_many_that_leave_at_once_share_the_writers_batches(store, monkeypatch):
+    commit, under_way = store.writer.commit, []
+
+    async def slow(txn):
+        under_way.append(txn)
+        await asyncio.sleep(0)
+        assert len(under_way) == 2
+        return await commit(txn)
+
+    monkeypatch.setattr(store.writer, "commit", slow)
+    vanished = Vanished(store, Clock())
+    await vanished.note(BEFORE, msgspec.structs.replace(BEFORE, mailboxes=BEFORE.mailboxes[:1], aliases=()))
+    assert await vanished.recently("b@one.test")
+    assert await vanished.recently("anybody@two.test")
