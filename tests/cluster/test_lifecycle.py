@@ -1,5 +1,6 @@
 """Create, change and delete of every kind, on a real API server, with a real mail server behind it."""
 
+import smtplib
 from collections.abc import Iterator
 
 import pytest
@@ -149,6 +150,63 @@ def test_a_changed_password_secret_is_a_changed_login(site: MailSite) -> None:
     site.cluster.apply(site.namespace, secret("grace-login", password="the second one"))
     wait("the new password works", lambda: client.accepts(IMAPS, new), 5)
     assert not client.accepts(IMAPS, old)
+
+
+def test_a_changed_limit_is_served_by_the_same_pod(site: MailSite) -> None:
+    pod, client = site.pod(), site.client()
+    path = site.cluster.path("MailServer", site.namespace, "default")
+    site.cluster.api.patch(path, {"spec": {"limits": {"messageSize": "1Mi"}}})
+
+    def size() -> bool:
+        with smtplib.SMTP(client.address, 2525, timeout=10) as smtp:
+            smtp.ehlo()
+            return smtp.esmtp_features.get("size") == str(2**20)
+
+    wait("the new limit is told", size, 30)
+    after = site.pod()
+    assert pod is not None
+    assert after is not None
+    assert after["metadata"]["uid"] == pod["metadata"]["uid"]  # type: ignore[index]
+
+
+def test_deletion_policy_delete_takes_the_password_along(site: MailSite) -> None:
+    site.cluster.apply(site.namespace, mailbox("gone@one.test", deletionPolicy="Delete"))
+    site.cluster.wait_ready("Mailbox", site.namespace, "gone", 60)
+    assert site.cluster.find("Secret", site.namespace, "gone-password")
+    site.cluster.delete("Mailbox", site.namespace, "gone")
+    wait("the Mailbox is gone", lambda: site.cluster.find("Mailbox", site.namespace, "gone") is None, 60)
+    wait("its Secret is gone", lambda: site.cluster.find("Secret", site.namespace, "gone-password") is None, 60)
+
+
+def test_a_deleted_domain_takes_no_mail_and_keeps_its_keys(site: MailSite) -> None:
+    site.cluster.apply(site.namespace, mail_domain("brief.test"), mailbox("hal@brief.test"))
+    site.cluster.wait_ready("Mailbox", site.namespace, "hal", 60)
+    keys = [found["spec"] for found in site.cluster.list("DkimKey", site.namespace)]
+    assert [key for key in keys if key["domain"] == "brief.test"]
+    before = pems(site, "brief.test")
+    client = site.client()
+    site.cluster.delete("MailDomain", site.namespace, "brief.test")
+
+    def refused() -> bool:
+        with smtplib.SMTP(client.address, 2525, timeout=10) as smtp:
+            smtp.ehlo()
+            smtp.mail("somebody@elsewhere.test")
+            return smtp.rcpt("hal@brief.test")[0] != 250
+
+    wait("no mail is taken", refused, 60)
+    said = wait("hal says why", lambda: _not_ready(site.cluster.condition("Mailbox", site.namespace, "hal")), 60)
+    assert "brief.test" in said["message"]
+    assert pems(site, "brief.test") == before
+    site.cluster.apply(site.namespace, mail_domain("brief.test"))
+    site.cluster.wait_ready("Mailbox", site.namespace, "hal", 60)
+    assert pems(site, "brief.test") == before
+
+
+def pems(site: MailSite, domain: str) -> dict[str, str]:
+    """The private keys of a domain, by the Secret's name."""
+    found = site.cluster.list("Secret", site.namespace)
+    keys = {secret["metadata"]["name"]: decoded(secret)["key.pem"] for secret in found if "key.pem" in secret["data"]}
+    return {name: pem for name, pem in keys.items() if name.startswith(domain)}
 
 
 def test_deleting_everything_but_the_volume(site: MailSite) -> None:
