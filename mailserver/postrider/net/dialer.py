@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from postrider.model.ports import Stream
@@ -231,6 +232,17 @@ def _facts(transport: asyncio.Transport, *, verified: bool) -> Mapping[str, str]
     return facts
 
 
+#: What cryptography raises for a certificate with something in it that it does not know.
+_UNREADABLE = (
+    ValueError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.ExtensionNotFound,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
+
+
 def _certificate_facts(der: bytes) -> Mapping[str, str]:
     facts = {"certificate_sha256": hashlib.sha256(der).hexdigest()}
     try:
@@ -240,7 +252,7 @@ def _certificate_facts(der: bytes) -> Mapping[str, str]:
         facts["issuer"] = certificate.issuer.rfc4514_string()
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         facts["names"] = " ".join(names.get_values_for_type(x509.DNSName))
-    except (ValueError, x509.ExtensionNotFound):
+    except _UNREADABLE:
         # Strangers' certificates may be odd; the facts are those that could be read.
         return facts
     return facts

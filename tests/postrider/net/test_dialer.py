@@ -1,14 +1,20 @@
 """Outgoing connections against servers on loopback: bytes, back-pressure, STARTTLS and every way to break."""
 
 import asyncio
+import datetime
 import hashlib
 import socket
 import ssl
 import struct
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from postrider.contract import tls
 from postrider.contract.model import Certificate
@@ -177,6 +183,31 @@ async def test_starttls(dial: Dial, verify: bool) -> None:
     assert stream.tls["names"] == "mx.example.org"
     assert stream.tls["certificate_sha256"] == hashlib.sha256(ssl.PEM_cert_to_DER_cert(PAIR.certificate)).hexdigest()
     assert len(stream.tls["key_sha256"]) == 64
+
+
+async def test_a_certificate_that_nobody_can_read_is_no_failure(dial: Dial, tmp_path: Path) -> None:
+    key, nobody = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    odd_name = x509.UnrecognizedExtension(x509.OID_SUBJECT_ALTERNATIVE_NAME, b"\x30\x04\xa3\x02\x05\x00")
+    begins = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
+    builder = x509.CertificateBuilder(nobody, nobody, key.public_key(), 5, begins, begins.replace(year=2126))
+    certificate = builder.add_extension(odd_name, critical=False).sign(key, hashes.SHA256())
+    pair = tmp_path / "pair.pem"
+    pair.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    )
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pair)
+
+    async def odd(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await writer.start_tls(context)
+        await echo(reader, writer)
+
+    stream = await dial(odd)
+    await stream.start_tls("mx.example.org", verify=False)
+    await stream.write(b"hello")
+    assert await stream.read() == b"hello"
+    assert len(stream.tls["key_sha256"]) == 64
+    assert "names" not in stream.tls
 
 
 async def test_tls_from_the_first_byte(dial: Dial) -> None:
