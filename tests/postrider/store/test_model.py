@@ -51,6 +51,7 @@ transactions = st.one_of(
     st.builds(t.TouchRecent, accounts, folders),
     st.builds(t.Release, accounts),
     st.builds(t.Claim, st.just(EVERY_LANE), st.integers(NOON, NOON + 20), st.just(9), st.integers(1, 3)),
+    st.builds(t.FreeClaims, st.just(EVERY_LANE)),
     st.builds(t.Renew, rows, epochs, st.just(NOON), st.just(30)),
     st.builds(t.Settle, settlements.map(tuple)),
     st.builds(t.Administer, st.lists(rows, max_size=2).map(tuple), st.sampled_from(QueueAdmin), st.just(NOON)),
