@@ -120,4 +120,6 @@ def _mirror() -> str:
     argv = ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]
     found = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()
     plain = [uri for uri in found if "security" not in uri]
-    return plain[0] if plain else "http://deb.debian.org/debian"
+    if not plain:
+        raise RuntimeError("apt knows no package index: run apt-get update, or name an image in POSTRIDER_BASE_IMAGE")
+    return plain[0]
