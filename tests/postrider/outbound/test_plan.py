@@ -44,7 +44,7 @@ def found(*records: str) -> Lookup:
         (found("0 ."), plan.NULL_MX),
         (found("0"), plan.NULL_MX),
         (found("0 .", "10 a.test"), ("a.test",)),
-        (found("10 not_a_host"), plan.NO_HOST),
+        (found("10 -not-a-host"), plan.NO_HOST),
         (found("x a.test"), plan.NO_HOST),
         (Lookup(Answer.NXDOMAIN), plan.NO_DOMAIN),
         (Lookup(Answer.TEMPFAIL), plan.DNS_FAILED),
