@@ -43,12 +43,12 @@ class Patience:
 
     def trifle(self, reply: Reply) -> None:
         """Nothing wrong, and no mail either."""
-        self.count_trifle()
-        self._bear(reply, self._trifles < self._max_trifles)
+        self._bear(reply, self.count_trifle())
 
-    def count_trifle(self) -> None:
-        """As trifle(), for what is answered in other words."""
+    def count_trifle(self) -> bool:
+        """As trifle(), for what is answered in other words; false when it is one too many."""
         self._trifles += 1
+        return self._trifles < self._max_trifles
 
     def forgive(self) -> None:
         """A message was taken: all is well."""

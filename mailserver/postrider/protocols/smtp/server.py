@@ -237,7 +237,8 @@ class Server:
     # -- commands ------------------------------------------------------------------------------------------------
 
     def _ehlo(self, argument: bytes, *, extended: bool = True) -> object:
-        self._patience.count_trifle()
+        if not self._patience.count_trifle():
+            raise Hopeless(say.TOO_MANY_ERRORS)
         return self._reset_then(e.Hello(parse_helo(argument), extended))
 
     def _helo(self, argument: bytes) -> object:
