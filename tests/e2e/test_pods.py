@@ -13,6 +13,7 @@ from kube.cluster import condition, wait
 from kube.mail_client import MailClient, message
 from kube.mail_site import MailSite
 from kube.manifests import mail_domain, mail_server, mailbox
+from kube.node import NODE
 from kube.site import Site
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS = 25, 587, 465, 143, 993
@@ -129,6 +130,33 @@ def test_a_rollout_loses_nothing(mail: MailSite, client: MailClient) -> None:
     twice = {subject for subject in sender.acknowledged if there.count(subject) > 1}
     assert not twice
     print(f"{len(sender.acknowledged)} acknowledged, {sender.refused} refused in between, none lost")
+
+
+def test_a_broken_image_says_so_and_is_left_behind(mail: MailSite, client: MailClient) -> None:
+    """Kubernetes does not undo a rollout that is stuck on a pod which cannot start; the operator does."""
+    path = mail.cluster.path("MailServer", mail.namespace, "default")
+    mail.cluster.api.patch(path, {"spec": {"image": "localhost/not-there:1"}})
+
+    def said() -> bool:
+        row = mail.cluster.condition("MailServer", mail.namespace, "default")
+        return row["status"] == "False" and "ErrImageNeverPull" in row["message"]
+
+    wait("the MailServer says what is wrong", said, 90, lambda: state(mail))
+    mail.cluster.api.patch(path, {"spec": {"image": None}})
+    wait("it serves again", lambda: quietly(lambda: client.accepts(IMAPS, mail.login("bob"))), 120, lambda: state(mail))
+    mail.cluster.wait_ready("MailServer", mail.namespace, "default", 60)
+
+
+def test_a_drained_node_comes_back_with_all_mail(mail: MailSite, client: MailClient) -> None:
+    login = mail.login("bob")
+    before = client.subjects(IMAPS, login)
+    server = "--pod-selector=app.kubernetes.io/component=server"  # two operators cannot both leave the only node
+    drain = ("drain", NODE, server, "--delete-emptydir-data", "--timeout=100s")
+    mail.cluster.kubectl(*drain)  # the PodDisruptionBudget of a single pod must not stand in the way
+    assert not [pod for pod in server_pods(mail) if pod["spec"].get("nodeName")]
+    mail.cluster.kubectl("uncordon", NODE)
+    wait("IMAP is back", lambda: quietly(lambda: client.accepts(IMAPS, login)), 120, lambda: state(mail))
+    assert client.subjects(IMAPS, login) == before
 
 
 def test_pods_are_restricted(mail: MailSite, site: Site) -> None:

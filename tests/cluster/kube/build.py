@@ -60,7 +60,15 @@ def _build(program: Program) -> Path:
         fresh = out.with_suffix(".new")
         go = toolchain()
         work = _module(program, go)
-        flags = ["-mod=mod", "-trimpath", "-ldflags", f"-s -w {program.ldflags}".strip(), "-o", str(fresh)]
+        flags = [
+            "-mod=mod",
+            "-trimpath",
+            "-buildvcs=false",
+            "-ldflags",
+            f"-s -w {program.ldflags}".strip(),
+            "-o",
+            str(fresh),
+        ]
         _run(go, "build", *flags, program.package, cwd=work)
         fresh.rename(out)
     return out
