@@ -1,6 +1,5 @@
 """Servers for the tests of this folder, each on ports of its own."""
 
-import threading
 import time
 
 import pytest
@@ -45,33 +44,3 @@ def make_server(tmp_path, ca):
 @pytest.fixture
 def server(make_server, ca):
     return make_server(snapshot(ca))
-
-
-class Threads:
-    """Runs functions in threads and raises what they raised."""
-
-    def __init__(self):
-        self.threads, self.errors = [], []
-
-    def run(self, function, *arguments):
-        def guarded():
-            try:
-                function(*arguments)
-            except BaseException as error:
-                self.errors.append(error)
-                raise
-
-        thread = threading.Thread(target=guarded, daemon=True)
-        self.threads.append(thread)
-        thread.start()
-
-    def join(self, seconds=60):
-        for thread in self.threads:
-            thread.join(seconds)
-            assert not thread.is_alive(), "a client hangs"
-        assert not self.errors, self.errors
-
-
-@pytest.fixture
-def threads():
-    return Threads()

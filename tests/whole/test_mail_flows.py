@@ -3,6 +3,7 @@
 import hashlib
 import random
 import smtplib
+import threading
 import time
 
 import dkim
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 from letters import fields, letter
 from running import PASSWORD, free_base, snapshot
+from workers import Workers
 
 from postrider.contract import dkim as keys
 from postrider.contract import files
@@ -138,6 +140,19 @@ def submit_many(server, number, count, sizes, sent):
             sent[name] = (to, hashlib.sha256(text.encode()).hexdigest())
 
 
+def idle_until_seen(server, address, sent, finished):
+    """Stay in IDLE on an INBOX until it was told of every message that was sent there."""
+    with server.imap(address) as client:
+        client.select_folder("INBOX")
+        client.idle()
+        told, end = 0, time.monotonic() + 300
+        while not finished.is_set() or told < sum(to == address for to, _ in list(sent.values())):
+            assert time.monotonic() < end, f"{address} was told of {told} messages"
+            for update in client.idle_check(timeout=0.2):
+                told = max(told, update[0]) if update[1:2] == (b"EXISTS",) else told
+        client.idle_done()
+
+
 def assert_each_once(server, sent, verify_every):
     """Every message of `sent` lies once in bob's mailboxes, byte-identical below its header, and verifies."""
     txt = {f"e._domainkey.{key.domain}.".encode(): keys.public_txt(key.pem).encode() for key in server.snapshot.keys}
@@ -161,11 +176,17 @@ def assert_each_once(server, sent, verify_every):
         pytest.param(20, 50, (1_000, 1_000_000), 1, id="all", marks=pytest.mark.crash),
     ],
 )
-def test_every_mail_is_stored_once_and_unchanged(make_server, ca, threads, connections, each, sizes, verify_every):
+def test_every_mail_is_stored_once_and_unchanged(make_server, ca, connections, each, sizes, verify_every):
     server = make_server(snapshot(ca, domains=("one.test", "two.test")))
     sent = {}
+    finished = threading.Event()
+    senders, watchers = Workers(), Workers()
+    for address in ("bob@one.test", "bob@two.test"):
+        watchers.run(idle_until_seen, server, address, sent, finished)
     for number in range(connections):
-        threads.run(submit_many, server, number, each, sizes, sent)
-    threads.join(300)
+        senders.run(submit_many, server, number, each, sizes, sent)
+    senders.join(300)
+    finished.set()
+    watchers.join(300)
     assert len(sent) == connections * each
     assert_each_once(server, sent, verify_every)
