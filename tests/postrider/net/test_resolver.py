@@ -177,4 +177,6 @@ def test_a_nameserver_is_an_address(clock, text: str) -> None:  # type: ignore[n
 
 
 def test_nameservers_with_and_without_ports(clock) -> None:  # type: ignore[no-untyped-def]
-    DnsResolver(clock, ["127.0.0.1", "127.0.0.1:5353", "[::1]:5353", "::1", "[::1]"])
+    resolver = DnsResolver(clock, ["127.0.0.1", "127.0.0.1:5353", "[::1]:5353", "::1", "[::1]"])
+    asked = [(server.address, server.port) for server in resolver._resolver.nameservers]
+    assert asked == [("127.0.0.1", 53), ("127.0.0.1", 5353), ("::1", 5353), ("::1", 53), ("::1", 53)]
