@@ -22,6 +22,8 @@ from postrider.contract.model import Certificate, DkimKey, Domain, Mailbox, Serv
 PASSWORD = "correct horse battery staple"
 #: Verifiers are slow to make on purpose: one is enough for everybody.
 VERIFIERS = passwords.make(PASSWORD, generated=True)
+#: Messages asked for in one command: its line has a limit.
+FETCHED = 2000
 
 
 def free_base():
@@ -150,10 +152,11 @@ class Running:
                 assert time.monotonic() < end, f"{login}: fewer than {count} messages in {folder}"
                 time.sleep(0.05)
             client.select_folder(folder, readonly=True)
-            if not client.folder_status(folder, ["MESSAGES"])[b"MESSAGES"]:
-                return []
-            # A range: naming thousands of UIDs one by one would not fit into a command line.
-            return [row[b"BODY[]"] for row in client.fetch("1:*", ["BODY.PEEK[]"]).values()]
+            uids = client.search()
+            found = []
+            for start in range(0, len(uids), FETCHED):
+                found += client.fetch(uids[start : start + FETCHED], ["BODY.PEEK[]"]).values()
+            return [row[b"BODY[]"] for row in found]
 
     def terminate(self, seconds=30):
         self.process.send_signal(signal.SIGTERM)
