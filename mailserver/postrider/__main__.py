@@ -1,72 +1,51 @@
-"""The command line of the server, `postrider-server`."""
+"""The command line of the server, `postrider-server`: which command is meant. Each is loaded when it is called."""
 
 from __future__ import annotations
 
-import os
-import sys
-from pathlib import Path
-from typing import Annotated
+import importlib
+from typing import Any
 
-import msgspec
 import typer
+from typer.core import TyperGroup
 
-from postrider import roles
-from postrider.supervise.settings import Settings
+#: Commands, in the order help lists them, with the module that has each as `app`.
+COMMANDS = {
+    "serve": "postrider.commands.serve",
+}
+#: What is meant when options come first, or nothing at all.
+DEFAULT = "serve"
 
-cli = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+class Commands(TyperGroup):
+    """Commands whose modules are imported when they are needed: serving starts without what the others need."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with DEFAULT in front where no command is named."""
+        named = args and (args[0] == "--help" or not args[0].startswith("-"))
+        return super().parse_args(ctx, args if named else [DEFAULT, *args])
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name, None when there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        return typer.main.get_command(importlib.import_module(COMMANDS[cmd_name]).app)
 
 
-@cli.command()
-def serve(  # noqa: PLR0913 -- each parameter is a flag
-    snapshot: Annotated[Path, typer.Option(help="Directory of the snapshot.", envvar="POSTRIDER_SNAPSHOT")],
-    data: Annotated[Path, typer.Option(help="Directory of mail and state.", envvar="POSTRIDER_DATA")],
-    *,
-    listen_address: Annotated[
-        str, typer.Option(help="IP address to listen on.", envvar="POSTRIDER_LISTEN_ADDRESS")
-    ] = "0.0.0.0",  # noqa: S104 -- a mail server listens to the world
-    ports: Annotated[
-        str, typer.Option(help="unprivileged (2525, 2587 ...), auto, or BASE to add to 25, 587, 465, 143, 993.")
-    ] = roles.UNPRIVILEGED,
-    role: Annotated[list[roles.Role] | None, typer.Option(help="Run only these roles (repeatable).")] = None,
-    fronts: Annotated[int, typer.Option(min=0, help="Listening processes; 0 is one a core.")] = 0,
-    resolver: Annotated[
-        str, typer.Option(help="DNS server, HOST:PORT; the system's if not given.", envvar="POSTRIDER_RESOLVER")
-    ] = "",
-    ready_file: Annotated[Path | None, typer.Option(help="Write JSON with the listeners here once serving.")] = None,
-    log_level: Annotated[
-        str, typer.Option(help="debug, info, warning or error.", envvar="POSTRIDER_LOG_LEVEL")
-    ] = "info",
-    drain_seconds: Annotated[float, typer.Option(min=0, help="What SIGTERM leaves for sessions under way.")] = 20.0,
-    end_with_stdin: Annotated[bool, typer.Option(help="End at once when standard input ends.")] = False,
-    allow_tmpfs: Annotated[bool, typer.Option(help="Keep mail in a memory filesystem (tests).")] = False,
-) -> None:
-    """Serve mail: SMTP, submission and IMAP, as the snapshot says."""
-    chosen = tuple(role or roles.Role)
-    try:
-        numbers = roles.ports(ports, chosen)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    settings = Settings(
-        snapshot=str(snapshot.absolute()),
-        data=str(data.absolute()),
-        address=listen_address,
-        ports=numbers,
-        roles=chosen,
-        fronts=fronts or max(len(os.sched_getaffinity(0)), 2),
-        resolver=resolver,
-        ready_file=str(ready_file.absolute()) if ready_file else "",
-        log_level=log_level,
-        drain_seconds=drain_seconds,
-        end_with_stdin=end_with_stdin,
-        allow_tmpfs=allow_tmpfs,
-    )
-    # The supervisor takes this process over, without what only the command line needed.
-    os.execv(sys.executable, [sys.executable, "-m", "postrider.app", msgspec.json.encode(settings).decode()])  # noqa: S606
+app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+@app.callback(epilog="Without a command: serve. `postrider-server COMMAND --help` says more.")
+def postrider_server() -> None:
+    """The mail server, and what one does with its data directory."""
 
 
 def main() -> None:
     """Entry point of `postrider-server` and `python -m postrider`."""
-    cli()
+    app(prog_name="postrider-server")
 
 
 if __name__ == "__main__":

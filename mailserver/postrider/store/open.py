@@ -12,11 +12,12 @@ from postrider.store.ports import Store
 from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
 from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.sqlite.database import WrongDatabase
 from postrider.store.sqlite.reader import SqliteReader
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 
-__all__ = ["Options", "WriterServer", "connect", "memory", "open_local", "open_writer"]
+__all__ = ["Options", "WriterServer", "WrongDatabase", "connect", "memory", "open_local", "open_writer"]
 
 
 def open_writer(path: Path | str, options: Options | None = None) -> WriterServer:

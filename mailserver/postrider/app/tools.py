@@ -1,0 +1,114 @@
+"""A store for commands: through the writer of the server that runs on a data directory, else by opening it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import apsw
+
+from postrider.contract import files
+from postrider.contract.model import Mailbox, Snapshot
+from postrider.model.address import AddressError, parse_address
+from postrider.net.system import SystemClock
+from postrider.store import directory
+from postrider.store import open as stores
+from postrider.store.directory import CannotOpen
+from postrider.store.ports import Store
+from postrider.store.values import Account, account_of
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events, level_of
+
+DEFAULT_NAMESPACE = "default"
+#: A server that is starting or ending holds the lock and does not answer yet, or any more.
+WAIT = 10.0
+_POLL = 0.25
+# RFC 1123 §2.1, as Kubernetes has it for namespaces.
+_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+
+
+class BadAccount(ValueError):
+    """The text names no account; the message says why."""
+
+
+def account_named(text: str, namespace: str = "") -> Account:
+    """The account of `alice@example.org` in `namespace`, or of `namespace/alice@example.org`. Raises BadAccount."""
+    first, slash, rest = text.partition("/")
+    if not namespace and slash and "@" not in first and _NAMESPACE.fullmatch(first):
+        namespace, text = first, rest
+    try:
+        return account_of(namespace or DEFAULT_NAMESPACE, parse_address(text).key)
+    except AddressError as error:
+        raise BadAccount(str(error)) from error
+
+
+def declared(data: Path, account: Account) -> Mailbox | None:
+    """The Mailbox of an account, None where the snapshot that the server keeps does not have it."""
+    kept = Path(Settings(snapshot="", data=str(data), ports={}).kept_snapshot)
+    snapshot = files.read_kept(kept) if kept.is_dir() else None
+    if not isinstance(snapshot, Snapshot):
+        return None
+    return next((row for row in snapshot.mailboxes if account_of(row.namespace, row.address) == account), None)
+
+
+@contextlib.asynccontextmanager
+async def opened(data: Path, *, fresh: bool = False, wait: float = WAIT) -> AsyncIterator[Store]:
+    """The store of a data directory, whether a server runs on it or not. Raises CannotOpen, StoreError.
+
+    Without a server it is this process that holds the directory meanwhile: a server that starts then waits for it.
+    With `fresh` an empty directory becomes a data directory.
+    """
+    _check(data, fresh)
+    store = await _open(data, wait)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _open(data: Path, wait: float) -> Store:
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + wait
+    socket = data / "runtime" / "writer.sock"
+    while True:
+        # A link that a dead server left may lead to what somebody else has made there since.
+        if socket.exists() and socket.stat().st_uid == os.geteuid():
+            with contextlib.suppress(OSError):  # nobody listens
+                return await stores.connect(data, socket, seconds=0)
+        try:
+            return await asyncio.to_thread(_open_alone, data)
+        except CannotOpen:
+            if loop.time() >= give_up:
+                raise
+        await asyncio.sleep(_POLL)
+
+
+def _open_alone(data: Path) -> Store:
+    events = Events(level=level_of("error"), role="tool")
+    options = stores.Options(clock=SystemClock(), events=events, allow_tmpfs=True, wait=0, measure_sync=False)
+    try:
+        return stores.open_local(data, options)
+    except stores.WrongDatabase as error:
+        raise CannotOpen(str(error)) from error
+    except apsw.Error as error:
+        raise CannotOpen(f"{directory.database_path(data)} cannot be read ({error}): it is damaged") from error
+
+
+def _check(data: Path, fresh: bool) -> None:
+    """Nobody makes a data directory by mistyping its name, or files in it that the server cannot write."""
+    if not data.is_dir():
+        raise CannotOpen(f"{data} is not a directory: --data names the directory of the server's mail and state")
+    database = directory.database_path(data)
+    if not database.exists():
+        if directory.database_path(data / "mail").exists():
+            raise CannotOpen(f"{data} has its mail in {data / 'mail'}: use that")
+        if not fresh or any(data.iterdir()):
+            raise CannotOpen(f"{data} is not a data directory: there is no {database.name} in it")
+        return
+    owner = database.stat().st_uid
+    if owner != os.geteuid():
+        raise CannotOpen(f"{data} belongs to user {owner}: run this as that user, or the server cannot write it later")

@@ -1,0 +1,34 @@
+"""What the commands on a data directory have in common: their options, and how they end when something is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+
+from postrider.store.directory import CannotOpen
+from postrider.store.transactions import StoreError
+
+Result = TypeVar("Result")
+
+Data = Annotated[Path, typer.Option(help="The server's directory of mail and state.", envvar="POSTRIDER_DATA")]
+Namespace = Annotated[
+    str, typer.Option(help="Namespace of the Mailbox. Also: NAMESPACE/ADDRESS.", show_default="default")
+]
+
+_INTERRUPTED = 130
+
+
+def conclude(work: Coroutine[Any, Any, Result]) -> Result:
+    """Do the work; what is wrong with directories, files or the store is said on one line, and the status is 1."""
+    try:
+        return uvloop.run(work)
+    except (CannotOpen, StoreError, OSError) as error:
+        typer.echo(f"postrider-server: {error}", err=True)
+        raise typer.Exit(1) from error
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        raise typer.Exit(_INTERRUPTED) from error

@@ -1,0 +1,52 @@
+"""Which command is meant, and that the one that serves starts without the others."""
+
+import subprocess
+import sys
+
+import pytest
+
+from postrider.__main__ import COMMANDS
+
+
+def run(*arguments, **environment):
+    command = [sys.executable, "-m", "postrider", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+def test_options_alone_mean_serve(tmp_path):
+    done = run("--snapshot", str(tmp_path), "--data", str(tmp_path), "--ports", "nonsense")
+    assert done.returncode == 2
+    assert "'nonsense' is neither 'unprivileged', 'auto' nor a number" in done.stderr
+    assert "postrider-server serve" in done.stderr
+
+
+def test_nothing_at_all_means_serve_as_the_environment_says(tmp_path):
+    done = run(POSTRIDER_SNAPSHOT=str(tmp_path))
+    assert done.returncode == 2
+    assert "Missing option '--data'" in done.stderr
+
+
+def test_help_names_every_command():
+    done = run("--help")
+    assert done.returncode == 0
+    for name in COMMANDS:
+        assert f"\n  {name} " in done.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name):
+    done = run(name, "--help")
+    assert done.returncode == 0
+    assert f"postrider-server {name}" in done.stdout
+
+
+def test_an_unknown_command_is_named():
+    done = run("srve")
+    assert done.returncode == 2
+    assert "No such command 'srve'" in done.stderr
+
+
+def test_serving_starts_without_what_other_commands_need():
+    code = "import sys, postrider.__main__, postrider.commands.serve; print('apsw' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
