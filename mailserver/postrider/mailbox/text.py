@@ -1,26 +1,17 @@
-"""The text of a message as people see it, for SEARCH: header fields and bodies decoded and case-folded."""
+"""One message's text, folded, for SEARCH to look into."""
 
 from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
 from datetime import date
 
-from postrider.mime.encoding import decode_charset, decode_transfer, decode_words
-from postrider.mime.header import fields, parameter, unfold
-from postrider.model.mail import Content, Part
-
-#: Octets of one text part that are searched.
-MAX_PART = 4 * 1024 * 1024
+from postrider.mime.header import fields
+from postrider.mime.text import fold, header_texts, searchable
+from postrider.model.mail import Content
 
 _DATE = re.compile(rb"(?:^|[\s,])([0-9]{1,2})[\s-]+([A-Za-z]{3})[A-Za-z]*[\s-]+([0-9]{2,4})")
 _MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
-
-
-def folded(text: str) -> str:
-    """Text as it is compared: any case, white space as one space."""
-    return " ".join(text.casefold().split())
 
 
 class Words:
@@ -33,34 +24,30 @@ class Words:
         self.body: bytes | None = None
 
     @functools.cached_property
-    def _fields(self) -> dict[bytes, list[str]]:
-        found: dict[bytes, list[str]] = {}
-        for name, value in fields(self._header):
-            found.setdefault(name, []).append(folded(decode_words(unfold(value))))
+    def _fields(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, value in header_texts(self._header):
+            found.setdefault(name, []).append(fold(value))
         return found
 
     def field_has(self, name: bytes, text: str) -> bool:
         """A field of this name has the text; any such field for "" (RFC 9051 §6.4.4 HEADER)."""
-        wanted = folded(text)
-        return any(wanted in value for value in self._fields.get(name, ()))
+        wanted = fold(text)
+        return any(wanted in value for value in self._fields.get(name.decode("utf-8", "replace"), ()))
 
     def header_has(self, text: str) -> bool:
         """The text is in the header, field names included."""
-        wanted = folded(text)
-        return any(
-            wanted in f"{name.decode('utf-8', 'replace')}: {value}"
-            for name, values in self._fields.items()
-            for value in values
-        )
+        wanted = fold(text)
+        return any(wanted in f"{name}: {value}" for name, values in self._fields.items() for value in values)
 
     def body_has(self, text: str) -> bool:
         """The text is in a text part, or in the header of a message inside."""
-        wanted = folded(text)
+        wanted = fold(text)
         if not wanted:
             return True
         if self.body is None:
             return False
-        return any(wanted in folded(piece) for piece in _texts(self._content.root, self.body))
+        return any(wanted in fold(piece) for piece in searchable(self.body, self._content))
 
     @property
     def sent_day(self) -> int | None:
@@ -69,17 +56,6 @@ class Words:
             if name == b"date" and (match := _DATE.search(value)):
                 return _day(match)
         return None
-
-
-def _texts(part: Part, data: bytes) -> Iterator[str]:
-    if part.type == b"text":
-        decoded = decode_transfer(data[part.body : min(part.end, part.body + MAX_PART)], part.encoding)
-        yield decode_charset(decoded, parameter(part.params, b"charset"))
-    if part.message is not None:
-        yield decode_words(data[part.message.header : part.message.body])
-        yield from _texts(part.message, data)
-    for inner in part.parts:
-        yield from _texts(inner, data)
 
 
 def _day(match: re.Match[bytes]) -> int | None:

@@ -15,9 +15,19 @@ _CHARSET_FAMILIES = re.compile(
     r"ascii|utf-(?:8|16|32)(?:-[bl]e)?|latin-1|iso8859-\d+|cp\d+|koi8-[rtu]|mac-\w+|gb2312|gbk|gb18030|hz|big5(?:hkscs)?"
     r"|shift_jis\w*|euc_\w+|iso2022_\w+|tis-620|johab|kz1048|ptcp154|hp-roman8"
 )
-_ENCODED_WORD = re.compile(r"=\?([^?\s]{1,40})\?([bBqQ])\?([^?\s]*)\?=(?:\s+(?==\?[^?\s]{1,40}\?[bBqQ]\?))?")
-#: Characters of a header value in which encoded words are looked for.
-MAX_DECODED = 8192
+# A word of the Q encoding may hold spaces: RFC 2047 §4.2 forbids it, some write it.
+_WORD = r"=\?([^?\s]{1,40})\?([bB]\?[^?\s]*|[qQ]\?[^?]*)\?="
+_ENCODED_WORD = re.compile(_WORD)
+_ENCODED_WORDS = re.compile(_WORD.replace("(", "(?:") + r"(?:\s+" + _WORD.replace("(", "(?:") + ")*")
+#: Names that mailers write and Python does not know.
+_ALIASES = {
+    "iso-8859-8-i": "iso8859-8", "iso-8859-8-e": "iso8859-8", "windows-874": "cp874", "x-gbk": "gb18030",
+    "x-sjis": "cp932", "x-euc-jp": "euc_jp", "utf8mb4": "utf-8", "cp-850": "cp850",
+}  # fmt: skip
+#: Charsets that are written where their superset is meant (https://encoding.spec.whatwg.org/#names-and-labels).
+_SUPERSETS = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+#: Characters of a header value that are decoded.
+MAX_DECODED = 256 * 1024
 
 
 def decode_transfer(data: bytes, encoding: bytes) -> bytes:
@@ -52,24 +62,34 @@ def known_charset(name: bytes) -> str:
     if not text or text in ("us-ascii", "utf-8"):
         return "utf-8"
     try:
-        found = codecs.lookup(text).name if len(text) <= 40 else ""
+        found = codecs.lookup(_ALIASES.get(text, text)).name if len(text) <= 40 else ""
     except (LookupError, ValueError):
         return "ascii"
-    return found if _CHARSET_FAMILIES.fullmatch(found) else "ascii"
+    return _SUPERSETS.get(found, found) if _CHARSET_FAMILIES.fullmatch(found) else "ascii"
 
 
 def decode_words(value: bytes) -> str:
     """A header value for people: encoded words (RFC 2047) decoded, raw UTF-8 (RFC 6532) kept, within MAX_DECODED."""
     text = value.decode("utf-8", "replace")[:MAX_DECODED]
-    return _ENCODED_WORD.sub(_word, text) if "=?" in text else text
+    return _ENCODED_WORDS.sub(_words, text) if "=?" in text else text
 
 
-def _word(match: re.Match[str]) -> str:
-    # RFC 2231 §5: a language may follow the charset.
-    charset = match[1].partition("*")[0].encode("utf-8", "replace")
-    content = match[3].encode("utf-8", "replace")
-    data = _decode_base64(content) if match[2] in "bB" else binascii.a2b_qp(content, header=True)
-    return decode_charset(data, charset)
+def _words(match: re.Match[str]) -> str:
+    """Adjacent encoded words; the white space between them is not text (RFC 2047 §6.2)."""
+    decoded: list[str] = []
+    before, octets = b"", bytearray()
+    for word in _ENCODED_WORD.finditer(match[0]):
+        # RFC 2231 §5: a language may follow the charset.
+        charset = word[1].partition("*")[0].lower().encode("utf-8", "replace")
+        content = word[2][2:].encode("utf-8", "replace")
+        data = _decode_base64(content) if word[2][0] in "bB" else binascii.a2b_qp(content, header=True)
+        if charset != before:
+            decoded.append(decode_charset(bytes(octets), before))
+            before, octets = charset, bytearray()
+        # A character may be cut in two between words of one charset: §5 forbids it, it is common.
+        octets += data
+    decoded.append(decode_charset(bytes(octets), before))
+    return "".join(decoded)
 
 
 def _decode_base64(data: bytes) -> bytes:

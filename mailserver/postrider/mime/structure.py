@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import re
 from collections.abc import Iterator
 
 from postrider.mime.encoding import decode_charset, decode_transfer
 from postrider.mime.header import Octets, fields, parameter
+from postrider.mime.markup import visible_text
 from postrider.model.mail import Part
 
 #: RFC 8970 §3.1: 200 characters are recommended, 256 the most.
@@ -18,7 +18,6 @@ _PREVIEW_OCTETS = {b"plain": 4096, b"html": 64 * 1024}
 MAX_REFERENCES = 50
 _MESSAGE_ID = re.compile(rb"<[^<>\s]{1,998}>")
 _THREAD_FIELDS = (b"message-id", b"in-reply-to", b"references")
-_INVISIBLE = re.compile(r"<(style|script|head|title|template)\b")
 
 
 def preview(data: Octets, root: Part) -> str:
@@ -30,27 +29,8 @@ def preview(data: Octets, root: Part) -> str:
     # An octet cut off at the limit is no reason for a replacement character: `text` ends where it is whole.
     text = decode_charset(decode_transfer(raw, part.encoding), parameter(part.params, b"charset"))
     if part.subtype == b"html":
-        text = visible_text(text)
+        text = visible_text(text, 8 * PREVIEW_CHARACTERS)
     return " ".join(text[: 8 * PREVIEW_CHARACTERS].split())[:PREVIEW_CHARACTERS].rstrip("\ufffd ").replace("\x00", "")
-
-
-def visible_text(markup: str, enough: int = 8 * PREVIEW_CHARACTERS) -> str:
-    """HTML without tags, comments, styles and scripts. For previews: it makes nothing safe to show as HTML."""
-    lower = markup.replace("\u0130", "I").lower()  # the one character whose lower case is longer
-    pieces: list[str] = []
-    position = size = 0
-    while size < enough:
-        opening = markup.find("<", position)
-        piece = markup[position : opening if opening >= 0 else None]
-        pieces.append(piece)
-        size += len(piece)
-        if opening < 0:
-            break
-        position = _behind_tag(lower, opening)
-        if position < 0:
-            break
-        pieces.append(" ")
-    return html.unescape("".join(pieces))
 
 
 def thread_keys(header: bytes) -> tuple[bytes, ...]:
@@ -84,20 +64,3 @@ def _text_part(root: Part) -> Part | None:
         if part.subtype == b"html" and markup is None:
             markup = part
     return markup
-
-
-def _behind_tag(lower: str, opening: int) -> int:
-    """Where text goes on behind the tag, comment or invisible element; -1 where the rest of the input is inside it.
-
-    A missing end ends the search for good, so that each character is looked at a fixed number of times.
-    """
-    if lower.startswith("<!--", opening):
-        end = lower.find("-->", opening + 4)
-        return end + 3 if end >= 0 else -1
-    match = _INVISIBLE.match(lower, opening)
-    if match:
-        opening = lower.find("</" + match[1], opening)
-        if opening < 0:
-            return -1
-    end = lower.find(">", opening)
-    return end + 1 if end >= 0 else -1

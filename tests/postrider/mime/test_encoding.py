@@ -38,10 +38,10 @@ def test_quoted_printable_drops_space_before_line_breaks() -> None:
 @pytest.mark.parametrize(
     ("name", "codec"),
     [
-        (b"", "utf-8"), (b"US-ASCII", "utf-8"), (b"iso-8859-1", "iso8859-1"), (b"Windows-1252", "cp1252"),
-        (b"shift_jis", "shift_jis"), (b"GB2312", "gb2312"), (b"punycode", "ascii"), (b"unicode_escape", "ascii"),
+        (b"", "utf-8"), (b"US-ASCII", "utf-8"), (b"iso-8859-1", "cp1252"), (b"Windows-1252", "cp1252"),
+        (b"shift_jis", "shift_jis"), (b"GB2312", "gb18030"), (b"punycode", "ascii"), (b"unicode_escape", "ascii"),
         (b"rot13", "ascii"), (b"no-such", "ascii"), (b"x" * 5000, "ascii"), (b"../../etc", "ascii"),
-        (b"a\x00b", "ascii"),
+        (b"a\x00b", "ascii"), (b"ISO-8859-8-I", "iso8859-8"), (b"ks_c_5601-1987", "cp949"),
     ],
 )  # fmt: skip
 def test_only_charsets_are_charsets(name: bytes, codec: str) -> None:
@@ -56,3 +56,19 @@ def test_encoded_words() -> None:
     assert decode_words(b"=?utf-8?q?a_=C3=A4?= =?iso-8859-1*de?B?5A==?= c") == "a ää c"
     assert decode_words("ä".encode()) == "ä"
     assert decode_words(b"=?broken?q?a") == "=?broken?q?a"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (b"=?utf-8?B?5Lya?= =?UTF-8?B?6K2w?=", "会議"),
+        (b"=?utf-8?Q?=E4=BC?= =?utf-8?B?mg==?= x", "会 x"),  # one character in two words
+        (b"=?iso-2022-jp?B?GyRCMnE1RBsoQg==?=", "会議"),
+        (b"=?gb18030?Q?=BB=E1=D2=E9?=", "会议"),
+        (b"=?us-ascii?Q?two words_more?= =?x?", "two words more =?x?"),
+        (b"=?utf-8?Q?a?=b=?utf-8?Q?c?=", "abc"),
+        (b"=?no-such?Q?=E4?=", "\ufffd"),
+    ],
+)
+def test_encoded_words_as_they_occur(value: bytes, text: str) -> None:
+    assert decode_words(value) == text
