@@ -5,12 +5,23 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import uvloop
 
+from postrider.contract import files
+from postrider.contract.model import Snapshot
+from postrider.store.client import RemoteStore
 from postrider.supervise.child import Work, obey
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events, level_of
+
+#: The writer may have to wait for another one to leave the data directory.
+START_SECONDS = 60.0
+
+
+class NoSnapshot(Exception):
+    """The kept snapshot is not there or not whole; the supervisor writes it before it starts who reads it."""
 
 
 def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Events], Work]) -> int:
@@ -28,3 +39,19 @@ def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Eve
         return 1
     events.emit("server.stop", pid=os.getpid())
     return 0
+
+
+def kept(settings: Settings, generation: int = 0) -> Snapshot:
+    """The snapshot the supervisor kept, of this generation or a later one. Raises NoSnapshot, BadSnapshot."""
+    found = files.read_kept(Path(settings.kept_snapshot))
+    if isinstance(found, files.Pending):
+        raise NoSnapshot(found.reason)
+    if found.generation < generation:
+        raise NoSnapshot(f"generation {generation} was announced, {found.generation} is there")
+    return found
+
+
+async def end_with_the_writer(store: RemoteStore) -> None:
+    """Without the writer nothing can be acknowledged or changed; the supervisor ends the group anyway."""
+    await store.lost.wait()
+    os._exit(os.EX_UNAVAILABLE)

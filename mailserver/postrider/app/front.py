@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Awaitable, Sequence
 from pathlib import Path
@@ -13,8 +12,7 @@ from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
 from postrider.accounts.vanished import Vanished
 from postrider.app import child
-from postrider.contract import files
-from postrider.contract.model import Certificate, Snapshot
+from postrider.contract.model import Certificate
 from postrider.contract.tls import BadCertificate
 from postrider.edge.imap import ImapDeps, ImapService
 from postrider.edge.listener import Admission, Bind, Listener, Surroundings
@@ -37,13 +35,6 @@ from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
-#: The writer may have to wait for another one to leave the data directory.
-START_SECONDS = 60.0
-
-
-class NoSnapshot(Exception):
-    """The kept snapshot is not there or not whole; the supervisor writes it before it starts a front."""
-
 
 def run(settings: Settings, index: int, end: socket.socket) -> int:
     """The process, from its first line to its exit status."""
@@ -58,7 +49,7 @@ class FrontWork:
         self._index = index
         self._events = events
         self._clock, self._random, self._metrics = SystemClock(), SystemRandom(), Metrics()
-        self._directory = Directory(self._kept())
+        self._directory = Directory(child.kept(settings))
         self._tls = ServerTls(self._directory.snapshot.certificates)
         self._resolver = DnsResolver(self._clock, (settings.resolver,) if settings.resolver else None)
         self._login = Login(self._present, self._clock, self._random)
@@ -70,7 +61,7 @@ class FrontWork:
     async def start(self) -> None:
         """Connect to the writer, then listen."""
         settings = self._settings
-        self._store = await stores.connect(settings.data, settings.socket, seconds=START_SECONDS)
+        self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
             await self._if_stored(released.release(self._store, None, self._directory.snapshot))
@@ -87,15 +78,13 @@ class FrontWork:
                 spool=spool,
             )
         )
-        self._tasks.append(asyncio.create_task(self._end_with_the_writer(self._store)))
+        self._tasks.append(asyncio.create_task(child.end_with_the_writer(self._store)))
         self._start_queue(self._store, ingest)
         await self._listen(self._services(self._store, ingest, spool))
 
     async def load(self, generation: int) -> None:
         """Serve the kept generation: new connections and new commands see it at once."""
-        snapshot = self._kept()
-        if snapshot.generation < generation:
-            raise NoSnapshot(f"generation {generation} was announced, {snapshot.generation} is there")
+        snapshot = child.kept(self._settings, generation)
         before = self._directory.snapshot
         if self._index == 0 and self._store:
             await self._if_stored(self._vanished.note(before, snapshot))
@@ -201,12 +190,6 @@ class FrontWork:
         else:
             self._events.emit("tls.loaded", certificates=len(certificates))
 
-    def _kept(self) -> Snapshot:
-        found = files.read_kept(Path(self._settings.kept_snapshot))
-        if isinstance(found, files.Pending):
-            raise NoSnapshot(found.reason)
-        return found
-
     async def _drain_queue(self, runner: Runner, seconds: float) -> None:
         try:
             async with asyncio.timeout(seconds):
@@ -214,11 +197,6 @@ class FrontWork:
         except TimeoutError:
             # Claims not settled are free again when the writer starts: nothing is lost, at worst sent twice.
             self._events.emit("queue.cut", seconds=seconds)
-
-    async def _end_with_the_writer(self, store: RemoteStore) -> None:
-        """A front without its writer can acknowledge nothing; the supervisor ends the group anyway."""
-        await store.lost.wait()
-        os._exit(os.EX_UNAVAILABLE)
 
 
 def _make_empty(spool: Path) -> None:

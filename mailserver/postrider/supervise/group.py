@@ -20,7 +20,7 @@ from postrider.contract.model import Snapshot
 from postrider.ops.snapshot import SnapshotWatch
 from postrider.supervise import health, sockets
 from postrider.supervise.channel import Drain, Load
-from postrider.supervise.processes import ChildProcess, Nursery
+from postrider.supervise.processes import ChildFailed, ChildProcess, Nursery
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 
@@ -28,8 +28,8 @@ from postrider.telemetry.events import Events
 LOOK_EVERY = 0.2
 #: The writer waits up to 30 s for another one to leave the data directory, and the fronts for the writer.
 START_SECONDS = 90.0
-#: Seconds before a front that died is started again.
-FRONT_RESTART = 1.0
+#: Seconds before a front or the background process that died is started again.
+RESTART = 1.0
 
 #: Reads the store's counters; given by app, which opens stores.
 Counters = Callable[[Settings], Awaitable[Mapping[str, int]]]
@@ -48,6 +48,7 @@ class Group:
     counters: Counters
     _writer: ChildProcess | None = None
     _fronts: dict[int, ChildProcess] = field(default_factory=dict)
+    _background: ChildProcess | None = None
     _snapshot: Snapshot | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     #: The writer holds the data directory's lock: no other group is at work in it.
@@ -124,9 +125,9 @@ class Group:
     def _deliver(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._news.set()
-        for front in self._fronts.values():
-            if front.ready.is_set():
-                front.channel.say(Load(snapshot.generation))
+        for child in (*self._fronts.values(), self._background):
+            if child and child.ready.is_set():
+                child.channel.say(Load(snapshot.generation))
 
     def _loaded(self) -> int | None:
         """The generation that every front serves."""
@@ -147,6 +148,7 @@ class Group:
             await self._news.wait()
             for index in range(self.settings.fronts):
                 group.create_task(self._keep_front(index, nursery))
+            group.create_task(self._keep_background(nursery))
             group.create_task(self._tell_ready())
 
     async def _keep_writer(self, nursery: Nursery) -> None:
@@ -171,16 +173,34 @@ class Group:
         while not self._stop.is_set():
             front = self._fronts[index] = await nursery.start("front", index)
             await front.come_up(START_SECONDS)
-            if self._snapshot is not None:
-                front.channel.say(Load(self._snapshot.generation))
-            status = await front.ended()
-            health.forget(self.settings.metrics, front.process.pid)
+            await self._accompany(front)
             if not self._stop.is_set():
-                self.events.emit("server.process_ended", process=front.name, status=status)
-                await asyncio.sleep(FRONT_RESTART)
+                await asyncio.sleep(RESTART)
+
+    async def _keep_background(self, nursery: Nursery) -> None:
+        """Nobody waits for it: where it does not come up, the group serves without."""
+        while not self._stop.is_set():
+            background = self._background = await nursery.start("background", 0)
+            try:
+                await background.come_up(START_SECONDS)
+            except ChildFailed as failed:
+                self.events.emit("server.process_ended", process=background.name, status=str(failed))
+            else:
+                await self._accompany(background)
+            if not self._stop.is_set():
+                await asyncio.sleep(RESTART)
+
+    async def _accompany(self, child: ChildProcess) -> None:
+        """From its readiness to its end."""
+        if self._snapshot is not None:
+            child.channel.say(Load(self._snapshot.generation))
+        status = await child.ended()
+        health.forget(self.settings.metrics, child.process.pid)
+        if not self._stop.is_set():
+            self.events.emit("server.process_ended", process=child.name, status=status)
 
     def _children(self) -> list[ChildProcess]:
-        return [*self._fronts.values(), *([self._writer] if self._writer else [])]
+        return [child for child in (*self._fronts.values(), self._background, self._writer) if child]
 
     def _missing(self) -> str:
         if self._stop.is_set():
@@ -205,9 +225,9 @@ class Group:
     # -- the end -------------------------------------------------------------------------------------------------
 
     async def _drain(self) -> None:
-        """Fronts first: what they accept still needs the writer."""
+        """The writer last: what the others accept still needs it."""
         seconds = self.settings.drain_seconds
-        await self._end(list(self._fronts.values()), seconds)
+        await self._end([child for child in self._children() if child is not self._writer], seconds)
         if self._writer:
             await self._end([self._writer], seconds)
 

@@ -76,7 +76,9 @@ class Nursery:
         # prometheus_client reads it when it is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.metrics
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["postrider.app.writer", "postrider.app.front"])
+        self._context.set_forkserver_preload(
+            ["postrider.app.writer", "postrider.app.front", "postrider.app.background"]
+        )
 
     async def start(self, name: str, index: int) -> ChildProcess:
         """Start a child that runs `postrider.app.NAME`; its end of the channel is handed over."""

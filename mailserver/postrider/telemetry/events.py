@@ -15,7 +15,7 @@ from typing import Any, TextIO
 EVENTS: Mapping[str, tuple[int, str]] = {
     "server.start": (logging.INFO, "a process of the server runs; role and pid say which"),
     "server.ready": (logging.INFO, "every process of the group serves"),
-    "server.process_ended": (logging.ERROR, "a front ended by itself and is started again"),
+    "server.process_ended": (logging.ERROR, "a front or the background process ended by itself and is started again"),
     "server.failed": (logging.CRITICAL, "the group cannot go on; reason says why"),
     "server.stop": (logging.INFO, "a process ends in good order"),
     "server.failure": (logging.ERROR, "something unexpected; the stack is attached, the peer saw only 4.3.0"),

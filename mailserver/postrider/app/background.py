@@ -1,0 +1,90 @@
+"""The background process: what may take its time, a job a row. It must never stand in the way of a 250."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass
+
+from postrider.app import child
+from postrider.contract.model import Snapshot
+from postrider.model.ports import Clock
+from postrider.net.system import SystemClock
+from postrider.store import open as stores
+from postrider.store.client import RemoteStore
+from postrider.supervise.settings import Settings
+from postrider.telemetry.events import Events
+from postrider.telemetry.metrics import Metrics
+
+#: Fronts and writer go first (nice(2)).
+NICENESS = 10
+#: Seconds before a job that failed is begun anew.
+AGAIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a job may use."""
+
+    settings: Settings
+    store: RemoteStore
+    #: The snapshot that is served at this moment.
+    snapshot: Callable[[], Snapshot]
+    clock: Clock
+    events: Events
+    metrics: Metrics
+
+
+#: A job works until it is cancelled; where it fails, it is begun anew a little later.
+Job = Callable[[Around], Coroutine[None, None, None]]
+
+#: All jobs: the name is what log events call it.
+JOBS: Mapping[str, Job] = {}
+
+
+def run(settings: Settings, index: int, end: socket.socket) -> int:
+    """The process, from its first line to its exit status."""
+    return child.serve(f"background-{index}", settings, end, lambda events: BackgroundWork(settings, events))
+
+
+class BackgroundWork:
+    """Runs the jobs side by side; one that fails stops no other."""
+
+    def __init__(self, settings: Settings, events: Events, jobs: Mapping[str, Job] = JOBS) -> None:
+        self._settings = settings
+        self._events = events
+        self._jobs = jobs
+        self._snapshot = child.kept(settings)
+        self._store: RemoteStore | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Connect to the writer, then begin all jobs."""
+        os.nice(NICENESS)
+        settings = self._settings
+        store = self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
+        around = Around(settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics())
+        self._tasks = [asyncio.create_task(child.end_with_the_writer(store))]
+        self._tasks += [asyncio.create_task(self._keep(name, job, around)) for name, job in self._jobs.items()]
+
+    async def load(self, generation: int) -> None:
+        """Jobs see the kept generation from their next look at it on."""
+        self._snapshot = child.kept(self._settings, generation)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop the jobs where they are: each is begun anew at the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._store:
+            await self._store.close()
+
+    async def _keep(self, name: str, job: Job, around: Around) -> None:
+        while True:
+            try:
+                await job(around)
+            except Exception:
+                self._events.emit("server.failure", where=name, exc_info=True)
+            await asyncio.sleep(AGAIN)
