@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from postrider.contract.model import Alias, Domain, Mailbox, Server, Snapshot
 from postrider.contract.takers import Takers
@@ -11,33 +11,32 @@ from postrider.model.address import Address, AddressError, normal_domain, parse_
 from postrider.store.values import Account, account_of
 
 
-@dataclass(frozen=True, slots=True)
-class ToMailbox:
+class ToMailbox(msgspec.Struct, frozen=True):
     """A mailbox takes it; `detail` is what stood behind the separator, as it was written."""
 
     mailbox: Mailbox
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ToAlias:
+class ToAlias(msgspec.Struct, frozen=True):
     """An alias takes it and stands for these; targets nobody has are left out while others remain."""
 
     alias: Alias
     targets: tuple[Address, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(msgspec.Struct, frozen=True):
     """The domain is ours, but nobody has the address."""
 
 
-@dataclass(frozen=True, slots=True)
-class NotLocal:
+class NotLocal(msgspec.Struct, frozen=True):
     """Another server's domain, or no domain name at all."""
 
 
 Resolved = ToMailbox | ToAlias | Unknown | NotLocal
+
+#: Addresses whose takers are remembered: each is asked for at RCPT and once more when its message has come.
+_REMEMBERED = 10_000
 
 
 class Directory:
@@ -49,6 +48,7 @@ class Directory:
         self._rows = {(row.domain, row.selector): row for row in snapshot.keys}
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
         self._secrets = {row.name: row.value for row in snapshot.secrets}
+        self._resolved: dict[Address, Resolved] = {}
 
     @property
     def server(self) -> Server:
@@ -76,6 +76,15 @@ class Directory:
 
     def resolve(self, address: Address) -> Resolved:
         """Who takes the mail of an address (contract.takers has the order)."""
+        found = self._resolved.get(address)
+        if found is None:
+            found = self._resolve(address)
+            if len(self._resolved) >= _REMEMBERED:  # a stranger may ask for any number of addresses
+                self._resolved.clear()
+            self._resolved[address] = found
+        return found
+
+    def _resolve(self, address: Address) -> Resolved:
         if not self.is_local(address.domain):
             return NotLocal()
         taken = self._takers.find(address)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+from msgspec.structs import replace
 
 from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox

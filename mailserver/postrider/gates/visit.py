@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from postrider.accounts.directory import Directory
 from postrider.model.address import Address
 from postrider.model.envelope import Peer
 
 
-@dataclass(frozen=True, slots=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True):
     """Who is there and what is asked for. `address` is the sender or the recipient, by the phase."""
 
     peer: Peer

@@ -6,14 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from postrider.ingest.spool import Spooled
 from postrider.model.envelope import Envelope, Source
 from postrider.model.facts import Fact, Facts
 from postrider.telemetry.events import Events
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True):
     """What is examined."""
 
     spooled: Spooled

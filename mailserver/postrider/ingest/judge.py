@@ -12,7 +12,11 @@ from postrider.model.verdict import ACCEPT, Verdict
 
 def judge(facts: Facts, limits: Limits) -> Verdict:
     """The verdict of the first rule that has one; without any the message is accepted."""
-    return next((verdict for rule in RULES if (verdict := rule(facts, limits)) is not None), ACCEPT)
+    for rule in RULES:
+        verdict = rule(facts, limits)
+        if verdict is not None:
+            return verdict
+    return ACCEPT
 
 
 def _too_large(facts: Facts, limits: Limits) -> Verdict | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
 
 from postrider.accounts.directory import Directory
 from postrider.ingest.route import Routed
@@ -13,8 +15,7 @@ from postrider.model.verdict import ACCEPT, Verdict
 from postrider.store.transactions import Settlement
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(msgspec.Struct, frozen=True):
     """One message as the log and the trace fields know it."""
 
     #: What a sender's log, our log and the Received field have in common.
@@ -25,8 +26,7 @@ class Arrival:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Prefix:
+class Prefix(msgspec.Struct, frozen=True):
     """The fields of one message, top to bottom; `local` and `outgoing` put together what a delivery gets."""
 
     return_path: bytes = b""
@@ -53,8 +53,10 @@ class Prefix:
         return self.signatures + self.unsigned
 
 
-@dataclass(slots=True)
-class Message:
+NOWHERE_YET: Final = Routed((), (), ())
+
+
+class Message(msgspec.Struct):
     """Each stage fills in its own."""
 
     arrival: Arrival
@@ -63,5 +65,5 @@ class Message:
     #: Queue rows that end with this message (its DSN commits together with what it reports).
     settle: Sequence[Settlement] = ()
     verdict: Verdict = ACCEPT
-    routed: Routed = field(default_factory=lambda: Routed((), (), ()))
-    prefix: Prefix = field(default_factory=Prefix)
+    routed: Routed = NOWHERE_YET
+    prefix: Prefix = Prefix()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 from postrider.accounts.directory import Directory, NotLocal, ToAlias, ToMailbox, Unknown
 from postrider.contract.model import Mailbox
@@ -25,32 +26,28 @@ LOOP = Reply(554, "5.4.6", "The alias leads to itself or to too many addresses")
 NOWHERE = Reply(550, "5.1.1", "The alias leads nowhere")
 
 
-@dataclass(frozen=True, slots=True)
-class Local:
+class Local(msgspec.Struct, frozen=True):
     """Into one of our mailboxes, on behalf of `recipient` as the sender wrote it."""
 
     mailbox: Mailbox
     recipient: Recipient
 
 
-@dataclass(frozen=True, slots=True)
-class Remote:
+class Remote(msgspec.Struct, frozen=True):
     """To another server: `destination` is what the queue schedules by, the recipient's domain or RELAY."""
 
     destination: str
     recipient: Recipient
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(msgspec.Struct, frozen=True):
     """Nowhere: the sender is to be told `reply`."""
 
     recipient: Recipient
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(msgspec.Struct, frozen=True):
     """All deliveries of one message, each place once."""
 
     local: tuple[Local, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from postrider.ingest.authors import author_domains
 from postrider.ingest.message import Message, Prefix

@@ -11,8 +11,9 @@ import mmap
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from postrider.mime.header import Octets, fields, header_end
 from postrider.store.values import Body
@@ -22,8 +23,7 @@ IN_MEMORY = 256 * 1024
 _PREFIX = "spool-"
 
 
-@dataclass(frozen=True, slots=True)
-class Spooled:
+class Spooled(msgspec.Struct, frozen=True):
     """A whole message on its way in."""
 
     body: Body

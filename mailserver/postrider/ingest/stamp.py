@@ -69,6 +69,8 @@ def _literal(ip: str) -> str:
     return f"[IPv6:{address}]" if address.version == 6 else f"[{address}]"
 
 
+# The same few servers come again and again.
+@functools.lru_cache(maxsize=1024)
 def _safe(text: str, *, keep_space: bool = False) -> str:
     words = text.split() if keep_space else [text]
     return " ".join(_UNSAFE.sub("", word) for word in words)[:255]

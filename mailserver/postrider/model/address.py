@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
-from dataclasses import dataclass
 
 import idna
+import msgspec
 
 # RFC 5321 §4.5.3.1: octets, not characters.
 MAX_LOCAL = 64
@@ -28,8 +28,7 @@ class AddressError(ValueError):
     """The text is not a mail address or domain; the message says what is wrong with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """A mailbox address as it was written (RFC 5321 §4.1.2 Mailbox). Compare `key`, never the parts."""
 
     local: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+import msgspec
 
 from postrider.model.address import Address
 
@@ -18,8 +19,7 @@ class Source(enum.Enum):
     STORE = "store"  # APPEND and import: into one mailbox, no routing
 
 
-@dataclass(frozen=True, slots=True)
-class Peer:
+class Peer(msgspec.Struct, frozen=True):
     """The other end of a connection and what it has shown so far."""
 
     ip: str
@@ -45,8 +45,7 @@ class Notify(enum.Flag):
     DELAY = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(msgspec.Struct, frozen=True):
     """One RCPT TO."""
 
     address: Address
@@ -55,8 +54,7 @@ class Recipient:
     orcpt: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """MAIL FROM, its parameters, and the recipients."""
 
     #: None is the null reverse-path <>.
@@ -67,4 +65,4 @@ class Envelope:
     smtputf8: bool = False
     ret: str = ""  # "", FULL or HDRS (RFC 3461 §4.3)
     envid: str = ""  # exactly as received (RFC 3461 §4.4)
-    peer: Peer = field(default_factory=lambda: Peer("127.0.0.1", 0))
+    peer: Peer = msgspec.field(default_factory=lambda: Peer("127.0.0.1", 0))

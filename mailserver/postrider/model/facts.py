@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True):
     """One finding of one examiner, in the words of Authentication-Results (RFC 8601 §2.2)."""
 
     method: str  # "spf", "dkim", "dmarc", "arc", "iprev", "content"
@@ -16,10 +15,9 @@ class Fact:
     properties: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(msgspec.Struct, frozen=True):
     """Everything known about a message when it is judged."""
 
     size: int
     received_count: int
-    findings: tuple[Fact, ...] = field(default=())
+    findings: tuple[Fact, ...] = ()

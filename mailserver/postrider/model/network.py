@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 
 
+# Asked when a connection comes and when it goes.
+@functools.lru_cache(maxsize=4096)
 def network_of(ip: str) -> str:
     """An IPv4 address, or the /64 of an IPv6 address (RFC 6177 §2); what is neither stays as it is."""
     try:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import random
-import secrets
 import time
 
 
@@ -27,7 +27,7 @@ class SystemRandom:
 
     def token(self, size: int) -> bytes:
         """`size` unpredictable bytes."""
-        return secrets.token_bytes(size)
+        return os.urandom(size)
 
     def uniform(self, low: float, high: float) -> float:
         """A number between low and high."""

@@ -33,26 +33,28 @@ METRICS: Mapping[str, Metric] = {
 }
 
 
+_Series = Counter | Gauge | Histogram
+
+
 class Metrics:
     """The metrics of one process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
         self.registry = registry or CollectorRegistry()
-        self._series: dict[str, Counter | Gauge | Histogram] = {
-            name: _make(name, row, self.registry) for name, row in METRICS.items()
-        }
+        self._series: dict[str, _Series] = {name: _make(name, row, self.registry) for name, row in METRICS.items()}
+        #: Name and labels -> the series they mean: looking it up in prometheus_client costs more than counting.
+        self._children: dict[tuple[object, ...], _Series] = {}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter, or to a gauge (amount may be negative there)."""
-        series = self._series[name]
-        if isinstance(series, Histogram):
+        child = self._child(name, labels)
+        if isinstance(child, Histogram):
             raise TypeError(f"{name} is a histogram: use observe")
-        (series.labels(**labels) if labels else series).inc(amount)
+        child.inc(amount)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Put a value into a histogram, or set a gauge."""
-        series = self._series[name]
-        child = series.labels(**labels) if labels else series
+        child = self._child(name, labels)
         if isinstance(child, Histogram):
             child.observe(value)
         elif isinstance(child, Gauge):
@@ -60,8 +62,16 @@ class Metrics:
         else:
             raise TypeError(f"{name} is a counter: use count")
 
+    def _child(self, name: str, labels: Mapping[str, str]) -> _Series:
+        key = (name, *labels.items())
+        child = self._children.get(key)
+        if child is None:
+            series = self._series[name]
+            child = self._children[key] = series.labels(**labels) if labels else series
+        return child
 
-def _make(name: str, row: Metric, registry: CollectorRegistry) -> Counter | Gauge | Histogram:
+
+def _make(name: str, row: Metric, registry: CollectorRegistry) -> _Series:
     match row.kind:
         case "counter":
             return Counter(name, row.help, row.labels, registry=registry)

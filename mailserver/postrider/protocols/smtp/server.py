@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from postrider.model.envelope import Peer
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply

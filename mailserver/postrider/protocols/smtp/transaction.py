@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from postrider.model.envelope import Envelope, Peer, Recipient
 from postrider.model.reply import Reply
