@@ -12,8 +12,8 @@ from postrider.store.ports import Store
 from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
 from postrider.store.sqlite.committer import SqliteCommitter
-from postrider.store.sqlite.database import WrongDatabase
 from postrider.store.sqlite.reader import SqliteReader
+from postrider.store.sqlite.schema import WrongDatabase
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from next_schema import migrate_further
 from stored import StillClock
 
 from postrider.store.open import Options, connect, memory, open_local, open_writer
@@ -29,9 +30,12 @@ def data():
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["memory", "sqlite", "socket"])
+@pytest.fixture(params=["memory", "sqlite", "socket", "next schema"])
 async def fronts(request, data, options):
-    """Two fronts of one store; where the store has no processes they are one."""
+    """Two fronts of one store; where the store has no processes they are one.
+
+    On the next schema this program works after the release that follows it was rolled back.
+    """
     if request.param == "socket":
         server = open_writer(data, options)
         server.listen(data / "s")
@@ -44,6 +48,8 @@ async def fronts(request, data, options):
         server.stop()
         thread.join()
     else:
+        if request.param == "next schema":
+            migrate_further(data)
         store = memory(options) if request.param == "memory" else open_local(data, options)
         yield [store, store]
         await store.close()

@@ -10,8 +10,8 @@ import pytest
 from postrider.store import directory
 from postrider.store.directory import CannotOpen
 from postrider.store.open import open_local, open_writer
-from postrider.store.sqlite import database
-from postrider.store.sqlite.database import WrongDatabase
+from postrider.store.sqlite import database, schema
+from postrider.store.sqlite.schema import WrongDatabase
 
 MOUNTS = """\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw
@@ -83,12 +83,12 @@ def test_an_sqlite_that_loses_data_is_refused(version):
 
 def test_a_new_database_says_whose_it_is(data):
     db = database.open_writer(data / "mail.db")
-    assert db.pragma("application_id") == database.APPLICATION_ID
-    assert db.pragma("user_version") == database.SCHEMA
+    assert db.pragma("application_id") == schema.APPLICATION_ID
+    assert db.pragma("user_version") == schema.SCHEMA
     assert db.pragma("synchronous") == 2
     assert db.pragma("journal_mode") == "wal"
     assert db.execute("SELECT version, min_reader FROM schema_version").fetchall() == [
-        (database.SCHEMA, database.MIN_READER)
+        (schema.SCHEMA, schema.MIN_READER)
     ]
     db.close()
     database.open_writer(data / "mail.db").close()
@@ -103,11 +103,11 @@ def test_foreign_databases_are_refused(data):
         database.open_writer(data / "mail.db")
 
 
-@pytest.mark.parametrize(("min_reader", "readable"), [(database.SCHEMA, True), (database.SCHEMA + 1, False)])
+@pytest.mark.parametrize(("min_reader", "readable"), [(schema.SCHEMA, True), (schema.SCHEMA + 1, False)])
 def test_newer_schemas_say_who_can_read_them(data, min_reader, readable):
     db = database.open_writer(data / "mail.db")
-    db.execute("UPDATE schema_version SET version = ?, min_reader = ?", (database.SCHEMA + 1, min_reader))
-    db.pragma("user_version", database.SCHEMA + 1)
+    db.execute("UPDATE schema_version SET version = ?, min_reader = ?", (schema.SCHEMA + 1, min_reader))
+    db.pragma("user_version", schema.SCHEMA + 1)
     db.close()
     if readable:
         database.open_writer(data / "mail.db").close()

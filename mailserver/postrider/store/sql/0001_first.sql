@@ -1,3 +1,4 @@
+-- min_reader: 1
 -- The first schema. Every key of the mailbox side begins with account_id, so that accounts can be told apart,
 -- moved and spread. Times are seconds since the epoch.
 

@@ -47,7 +47,7 @@ class SqliteCommitter:
         self._doomed = True
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
-            self._db = database.open_writer(directory.database_path(path))
+            self._db = database.open_writer(directory.database_path(path), self._emit)
             limit = options.wal_size // database.PAGE_SIZE
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()

@@ -153,9 +153,13 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
     )  # fmt: skip
     email_id = run.db.last_insert_rowid()
     for key in brought:
-        run.db.execute("INSERT INTO thread_key VALUES (?, ?, ?)", (account_id, key, thread_id or email_id))
+        run.db.execute(
+            "INSERT INTO thread_key (account_id, key, thread_id) VALUES (?, ?, ?)",
+            (account_id, key, thread_id or email_id),
+        )
     run.db.execute(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, flags, keywords, size, saved)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (account_id, mailbox_id, uid, email_id, modseq, new.flags, joined(new.keywords), new.size, run.now),
     )
     run.changed.add(account)

@@ -21,7 +21,7 @@ def ensure_account(run: Running, account: Account) -> int:
     account_id = run.db.last_insert_rowid()
     for name, special_use in names.DEFAULT_FOLDERS:
         _insert(run, account_id, name, special_use)
-        run.db.execute("INSERT INTO subscription VALUES (?, ?)", (account_id, name))
+        run.db.execute("INSERT INTO subscription (account_id, name) VALUES (?, ?)", (account_id, name))
     run.changed.add(account)
     return account_id
 
@@ -69,7 +69,7 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
         "UPDATE account SET modseq = modseq + 1, bytes = bytes - ?, messages = messages - ? WHERE id = ?",
         (*row, account_id),
     )
-    run.db.execute("INSERT INTO doomed VALUES (?, ?)", (account_id, txn.mailbox_id))
+    run.db.execute("INSERT INTO doomed (account_id, mailbox_id) VALUES (?, ?)", (account_id, txn.mailbox_id))
     run.doomed = True
     run.changed.add(txn.account)
     return t.Done()
@@ -110,7 +110,7 @@ def subscribe(run: Running, txn: t.Subscribe) -> t.Done:
         row = run.one("SELECT count(*) FROM subscription WHERE account_id = ?", account_id)
         if row and int(row[0]) >= names.MAX_MAILBOXES:
             raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} subscriptions")
-        run.db.execute("INSERT OR IGNORE INTO subscription VALUES (?, ?)", (account_id, name))
+        run.db.execute("INSERT OR IGNORE INTO subscription (account_id, name) VALUES (?, ?)", (account_id, name))
     else:
         run.db.execute("DELETE FROM subscription WHERE account_id = ? AND name = ?", (account_id, name))
     next_modseq(run, account_id)
@@ -189,7 +189,10 @@ def _move_inbox(run: Running, account_id: int, name: str) -> None:
     )
     row = run.one("SELECT min(uid), max(uid) FROM message WHERE account_id = ? AND mailbox_id = ?", *inbox)
     if row[0] is not None:
-        run.db.execute("INSERT INTO vanished VALUES (?, ?, ?, ?, ?)", (*inbox, modseq, *row))
+        run.db.execute(
+            "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last) VALUES (?, ?, ?, ?, ?)",
+            (*inbox, modseq, *row),
+        )
     run.db.execute(
         "UPDATE message SET mailbox_id = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ?",
         (made.id, modseq, *inbox),

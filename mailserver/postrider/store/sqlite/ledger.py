@@ -19,7 +19,9 @@ def remember(run: Running, txn: t.Remember) -> t.Done:
         "DELETE FROM ledger WHERE key IN (SELECT key FROM ledger WHERE expires <= ? ORDER BY expires LIMIT ?)",
         (run.now, _SWEEP),
     )
-    run.db.execute("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?)", (txn.key, txn.value, txn.expires))
+    run.db.execute(
+        "INSERT OR REPLACE INTO ledger (key, value, expires) VALUES (?, ?, ?)", (txn.key, txn.value, txn.expires)
+    )
     return t.Done()
 
 

@@ -33,7 +33,8 @@ def copy(run: Running, txn: t.Copy) -> t.Uids:
     modseq = folders.next_modseq(run, account_id)
     first = target[1]
     run.db.executemany(
-        "INSERT INTO message VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, flags, keywords, size, saved)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (account_id, txn.target_id, first + at, email_id, modseq, flags, keywords, octets, run.now)
             for at, (_, email_id, flags, keywords, octets) in enumerate(rows)

@@ -47,7 +47,7 @@ def ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
 def bury(run: Running, account_id: int, mailbox_id: int, modseq: int, uids: Sequence[int]) -> None:
     """Tombstones for UIDs in ascending order."""
     run.db.executemany(
-        "INSERT INTO vanished VALUES (?, ?, ?, ?, ?)",
+        "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last) VALUES (?, ?, ?, ?, ?)",
         [(account_id, mailbox_id, modseq, first, last) for first, last in ranges(uids)],
     )
 
@@ -56,7 +56,9 @@ def release_account(run: Running, txn: t.Release) -> t.Done:
     """Remove an account; its name is free at once, its rows go a slice at a time."""
     row = run.one("DELETE FROM account WHERE name = ? RETURNING id", txn.account)
     if row:
-        run.db.execute("INSERT INTO doomed SELECT account_id, id FROM mailbox WHERE account_id = ?", row)
+        run.db.execute(
+            "INSERT INTO doomed (account_id, mailbox_id) SELECT account_id, id FROM mailbox WHERE account_id = ?", row
+        )
         for table in ("mailbox", "subscription"):
             run.db.execute(f"DELETE FROM {table} WHERE account_id = ?", row)
         run.doomed = True
