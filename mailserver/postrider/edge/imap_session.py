@@ -41,12 +41,18 @@ IDLE_LOOK = 60.0
 #: What a refusal of the store is to a client: response code and text (RFC 5530, RFC 9208 §4.3).
 REFUSALS: Mapping[Reason, tuple[bytes, str]] = {
     Reason.NO_MAILBOX: (b"NONEXISTENT", "There is no such mailbox"),
+    Reason.NO_MESSAGE: (b"NONEXISTENT", "There is no such message"),
     Reason.EXISTS: (b"ALREADYEXISTS", "There is such a mailbox already"),
     Reason.OVER_QUOTA: (b"OVERQUOTA", "This does not fit into your quota"),
     Reason.NO_SPACE: (b"UNAVAILABLE", "No space for this now, try again later"),
     Reason.WRITE_FAILED: (b"UNAVAILABLE", "This could not be stored, try again later"),
     Reason.UNAVAILABLE: (b"UNAVAILABLE", "Not available now, try again later"),
     Reason.FENCED: (b"SERVERBUG", "Internal error"),
+    Reason.CONFLICT: (b"INUSE", "It was changed meanwhile"),
+    Reason.AGAIN: (b"INUSE", "The mailbox is too busy for this now, try again"),
+    Reason.BUSY: (b"INUSE", "A large copy into this mailbox is under way, try again later"),
+    Reason.HELD: (b"CANNOT", "The account is under legal hold"),
+    Reason.LIMIT: (b"LIMIT", "This is more than one may have"),
     Reason.INVALID: (b"CANNOT", "This is not possible"),
 }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from postrider.store.transactions import Reason, StoreError
+from postrider.store.shape import Reason, StoreError
+from postrider.store.values import Account
 
 SEPARATOR = "/"
 INBOX = "INBOX"
@@ -46,3 +47,9 @@ def parents(name: str) -> list[str]:
     """The names above this one, topmost first."""
     parts = name.split(SEPARATOR)
     return [SEPARATOR.join(parts[:count]) for count in range(1, len(parts))]
+
+
+def released(account: Account, number: int) -> Account:
+    """The name an account gets when it is released and kept: no address has a bare space, so nobody else has it."""
+    namespace, _, address = account.partition("/")
+    return Account(f"{namespace}/#{number} {address}")

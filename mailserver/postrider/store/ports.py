@@ -10,7 +10,24 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, overload
 
 from postrider.store import transactions as t
-from postrider.store.values import Account, Blob, Changes, FlagRow, MailboxRow, MessageRow, QueueRow
+from postrider.store.values import (
+    Account,
+    AccountChanges,
+    AccountRow,
+    AnnotationRow,
+    Blob,
+    Changes,
+    ExpungedRow,
+    FlagRow,
+    MailboxRow,
+    MessageRow,
+    Place,
+    QueueRow,
+    RightsRow,
+    SeenRow,
+    SharedRow,
+    ThingRow,
+)
 
 
 class Writer(Protocol):
@@ -19,7 +36,19 @@ class Writer(Protocol):
     @overload
     async def commit(self, txn: t.Intake) -> t.IntakeDone: ...
     @overload
-    async def commit(self, txn: t.Append | t.Copy) -> t.Uids: ...
+    async def commit(self, txn: t.Append | t.Copy | t.Replace | t.Undelete) -> t.Uids: ...
+    @overload
+    async def commit(self, txn: t.BeginCopy) -> t.CopyBegun: ...
+    @overload
+    async def commit(self, txn: t.StageCopy) -> t.Staged: ...
+    @overload
+    async def commit(self, txn: t.FinishCopy) -> t.CopyFinished: ...
+    @overload
+    async def commit(self, txn: t.Collect | t.Expire) -> t.Collected: ...
+    @overload
+    async def commit(self, txn: t.PruneTombstones) -> t.Pruned: ...
+    @overload
+    async def commit(self, txn: t.PutThing) -> t.Put: ...
     @overload
     async def commit(self, txn: t.SetFlags) -> t.FlagsSet: ...
     @overload
@@ -37,7 +66,14 @@ class Writer(Protocol):
         | t.DeleteMailbox
         | t.RenameMailbox
         | t.Subscribe
+        | t.SetRole
+        | t.DropCopy
+        | t.Recache
+        | t.SetHold
         | t.Release
+        | t.Reinstate
+        | t.SetRights
+        | t.Annotate
         | t.FreeClaims
         | t.Renew
         | t.Settle
@@ -85,7 +121,58 @@ class Reader(Protocol):
         ...
 
     async def usage(self, account: Account) -> tuple[int, int]:
-        """Bytes and messages stored in the account."""
+        """Bytes and messages stored in the account; what is in the undelete window does not count."""
+        ...
+
+    async def domain_usage(self, domain: str) -> tuple[int, int]:
+        """Bytes and messages stored in the accounts of a domain ("namespace/domain"), released ones included."""
+        ...
+
+    async def accounts(self, *, after: str = "", limit: int = 1000) -> Sequence[AccountRow]:
+        """Accounts by name, from the one that follows `after` on."""
+        ...
+
+    async def account(self, account: Account) -> AccountRow | None:
+        """One account; None while nothing has made it."""
+        ...
+
+    async def account_changes(self, account: Account, since: int, limit: int = 1000) -> AccountChanges:
+        """What happened in the whole account after modseq `since`, in the order of modseqs.
+
+        About `limit` changes: never a part of one transaction's.
+        """
+        ...
+
+    async def locate(self, account: Account, email_ids: Sequence[str]) -> Sequence[Place]:
+        """Where these emails (RFC 8474 EMAILID) lie, by EMAILID, mailbox, UID; those in no mailbox are missing."""
+        ...
+
+    async def thread(self, account: Account, thread_id: str) -> Sequence[str]:
+        """EMAILIDs of a thread, oldest first (RFC 8621 §3)."""
+        ...
+
+    async def rights(self, account: Account, mailbox_id: int = 0) -> Sequence[RightsRow]:
+        """Rights given on a mailbox, or on all of the account's with 0, by mailbox and grantee."""
+        ...
+
+    async def shared_with(self, grantees: Sequence[str]) -> Sequence[SharedRow]:
+        """Mailboxes on which one of these grantees was given rights, by account and name."""
+        ...
+
+    async def seen(self, account: Account, mailbox_id: int, grantee: str, since: int = 0) -> Sequence[SeenRow]:
+        r"""A grantee's own \Seen, by UID: where it was ever set and changed after modseq `since`."""
+        ...
+
+    async def annotations(self, account: Account, mailbox_id: int, owners: Sequence[str]) -> Sequence[AnnotationRow]:
+        """Annotations of these owners on a mailbox (0: the account), by owner and entry."""
+        ...
+
+    async def things(self, account: Account, kind: str = "") -> Sequence[ThingRow]:
+        """What the user owns of a kind, or of all kinds, by kind and name."""
+        ...
+
+    async def expunged(self, account: Account, *, after: int = 0, limit: int = 100) -> Sequence[ExpungedRow]:
+        """Messages in the undelete window by id, which is the order they were expunged in."""
         ...
 
     async def queue(self, *, after: int = 0, limit: int = 100) -> Sequence[QueueRow]:

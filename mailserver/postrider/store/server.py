@@ -188,8 +188,4 @@ class WriterServer:
 
 def held_bytes(txn: t.Txn) -> int:
     """Octets of bodies that the transaction holds in memory."""
-    if isinstance(txn, t.Intake):
-        return len(txn.body.data)
-    if isinstance(txn, t.Append):
-        return sum(len(message.body.data) for message in txn.messages)
-    return 0
+    return sum(len(body.data) for body in t.bodies_of(txn))

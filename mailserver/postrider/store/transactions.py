@@ -1,47 +1,74 @@
 """Transactions: values a front sends to the writer. Each is all or nothing, and done means durable.
 
 Every value has a result type of its own; what goes wrong as a matter of course (over quota, no such mailbox, not
-the owner of the claim any more) is in the result or a StoreError, never an exception of the driver.
+the owner of the claim any more) is in the result or a StoreError, never an exception of the driver. Intake and queue
+are here; what is done to an account's mail is in `mailing`, what users own beside it in `owned`, and callers find all
+of it under this name.
 """
 
 from __future__ import annotations
 
 import enum
 
-import msgspec
-
+from postrider.store.mailing import (
+    Append,
+    BeginCopy,
+    Collect,
+    Collected,
+    Copy,
+    CopyBegun,
+    CopyFinished,
+    CreateMailbox,
+    DeleteMailbox,
+    DropCopy,
+    Expire,
+    Expunge,
+    Expunged,
+    FinishCopy,
+    FlagChange,
+    FlagsSet,
+    Made,
+    NewMessage,
+    OpenAccount,
+    Pruned,
+    PruneTombstones,
+    Recache,
+    Recent,
+    Reinstate,
+    Release,
+    RenameMailbox,
+    Replace,
+    SetFlags,
+    SetHold,
+    SetRole,
+    StageCopy,
+    Staged,
+    Subscribe,
+    TouchRecent,
+    Uids,
+    Undelete,
+)
+from postrider.store.owned import Annotate, Put, PutThing, SetRights
+from postrider.store.shape import Done, Reason, StoreError, Txn
 from postrider.store.values import Account, Body, QueueRow, Value
 
-
-class Txn(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The common shape of transactions: tagged with the class name on the wire."""
-
-
-class Reason(enum.StrEnum):
-    """Why the store said no."""
-
-    NO_MAILBOX = "no-mailbox"
-    EXISTS = "exists"
-    OVER_QUOTA = "over-quota"
-    NO_SPACE = "no-space"  # below the floor of free space: 452 4.3.1
-    WRITE_FAILED = "write-failed"  # EIO at write; nothing of this transaction was kept: 451
-    FENCED = "fenced"  # the claim belongs to somebody else by now
-    INVALID = "invalid"
-    UNAVAILABLE = "unavailable"  # the writer is going or gone
-
-
-class StoreError(Exception):
-    """A transaction was refused; `reason` says why, the message says it to an operator."""
-
-    def __init__(self, reason: Reason, text: str = "") -> None:
-        super().__init__(text or reason.value)
-        self.reason = reason
-
+__all__ = [
+    "COUNTERS", "MAX_KEY", "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
+    "BeginCopy", "Claim", "Collect", "Collected", "Copy", "CopyBegun", "CopyFinished", "CreateMailbox",
+    "DeleteMailbox", "Deliver", "Done", "DropCopy", "Enqueue", "Expire", "Expunge", "Expunged", "FinishCopy",
+    "FlagChange", "FlagsSet", "FreeClaims", "Intake", "IntakeDone", "Made", "NewMessage", "OpenAccount", "Outcome",
+    "PruneTombstones", "Pruned", "Put", "PutThing", "QueueAdmin", "Reason", "Recache", "Recent", "Reinstate",
+    "Release", "Remember", "RenameMailbox", "Renew", "Replace", "SetFlags", "SetHold", "SetRights", "SetRole",
+    "Settle", "Settlement", "StageCopy", "Staged", "StoreError", "Stored", "Subscribe", "TouchRecent", "Txn", "Uids",
+    "Undelete", "bodies_of",
+]  # fmt: skip
 
 #: Seconds until a delivery that was over quota is tried again.
 QUOTA_RETRY = 300
 #: A message names at most so many others that it can be threaded by; more of References is noise.
 MAX_THREAD_KEYS = 32
+#: Octets of an idempotency key.
+MAX_KEY = 64
 #: Rows of the counters: the first is the sum of the others, in units of routed deliveries.
 COUNTERS = ("accepted", "delivered", "queued", "bounced", "expired", "removed", "discarded")
 
@@ -63,6 +90,7 @@ class Deliver(Value, frozen=True):
     recipient: str = ""
     notify: int = 0
     orcpt: str = ""
+    domain_quota_bytes: int = 0
 
 
 class Enqueue(Value, frozen=True):
@@ -142,162 +170,6 @@ class IntakeDone(Value, frozen=True):
     deferred: tuple[str, ...] = ()
 
 
-# -- mailbox side --------------------------------------------------------------------------------------------------
-
-
-class NewMessage(Value, frozen=True):
-    """One message of an APPEND or import."""
-
-    body: Body
-    received: int
-    cached: bytes
-    flags: int = 0
-    keywords: tuple[str, ...] = ()
-    thread_keys: tuple[bytes, ...] = ()
-
-
-class Append(Txn, frozen=True):
-    """Store messages into one mailbox, all or none (RFC 3502). Result: Uids."""
-
-    account: Account
-    mailbox_id: int
-    messages: tuple[NewMessage, ...]
-    quota_bytes: int = 0
-
-
-class Uids(Value, frozen=True):
-    """UIDs that source messages got (source empty for Append), for APPENDUID and COPYUID (RFC 4315)."""
-
-    uidvalidity: int
-    target: tuple[int, ...]
-    source: tuple[int, ...] = ()
-    modseq: int = 0
-
-
-class Copy(Txn, frozen=True):
-    """Copy messages within an account, all or none (RFC 9051 §6.4.7); `move` removes the source (RFC 6851).
-
-    Source UIDs that are gone are passed over. Result: Uids.
-    """
-
-    account: Account
-    mailbox_id: int
-    uids: tuple[int, ...]
-    target_id: int
-    move: bool = False
-    quota_bytes: int = 0
-
-
-class FlagChange(enum.StrEnum):
-    """STORE's three ways."""
-
-    ADD = "add"
-    REMOVE = "remove"
-    REPLACE = "replace"
-
-
-class SetFlags(Txn, frozen=True):
-    """STORE on a slice of UIDs; messages changed after `unchanged_since` stay (RFC 7162). Result: FlagsSet."""
-
-    account: Account
-    mailbox_id: int
-    uids: tuple[int, ...]
-    change: FlagChange
-    flags: int
-    keywords: tuple[str, ...] = ()
-    unchanged_since: int | None = None
-
-
-class FlagsSet(Value, frozen=True):
-    """`modified`: UIDs left alone because of UNCHANGEDSINCE. Changed rows come by the change feed."""
-
-    modseq: int
-    modified: tuple[int, ...] = ()
-
-
-class Expunge(Txn, frozen=True):
-    """Remove those of the UIDs that carry Deleted; tombstones remain. Result: Expunged."""
-
-    account: Account
-    mailbox_id: int
-    uids: tuple[int, ...]
-
-
-class Expunged(Value, frozen=True):
-    """What is gone now."""
-
-    modseq: int
-    uids: tuple[int, ...]
-
-
-class OpenAccount(Txn, frozen=True):
-    """Make the account with its default folders where it is missing. Result: Done."""
-
-    account: Account
-
-
-class CreateMailbox(Txn, frozen=True):
-    """Make a folder and, where missing, its parents ("/" separates). Result: Made. EXISTS when it is there."""
-
-    account: Account
-    name: str
-    special_use: str = ""
-
-
-class Made(Value, frozen=True):
-    """The id and RFC 8474 MAILBOXID of a new folder."""
-
-    id: int
-    object_id: str
-
-
-class DeleteMailbox(Txn, frozen=True):
-    """Remove a folder with its messages; INBOX and folders with children are INVALID. Result: Done."""
-
-    account: Account
-    mailbox_id: int
-
-
-class RenameMailbox(Txn, frozen=True):
-    """Rename a folder and those below it; INBOX gives its messages to a new folder (RFC 9051 §6.3.6). Result: Done."""
-
-    account: Account
-    mailbox_id: int
-    name: str
-
-
-class Subscribe(Txn, frozen=True):
-    """Subscribe or unsubscribe a name. Result: Done."""
-
-    account: Account
-    name: str
-    subscribed: bool
-
-
-class TouchRecent(Txn, frozen=True):
-    r"""A read-write SELECT takes \Recent: raises the watermark to UIDNEXT. Result: Recent."""
-
-    account: Account
-    mailbox_id: int
-
-
-class Recent(Value, frozen=True):
-    """The watermark as it was before, and UIDNEXT."""
-
-    first: int
-    uidnext: int
-
-
-class Release(Txn, frozen=True):
-    """Remove an account with all its mail (deletionPolicy: Delete). Result: Done."""
-
-    account: Account
-
-
-class Done(Value, frozen=True):
-    """It is durable."""
-
-
 # -- queue ---------------------------------------------------------------------------------------------------------
 
 
@@ -364,7 +236,24 @@ class Remember(Txn, frozen=True):
 
 
 AnyTxn = (
-    Intake | Append | Copy | SetFlags | Expunge | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox
-    | Subscribe | TouchRecent | Release | Claim | FreeClaims | Renew | Settle | Administer | Remember
+    Intake | Append | Replace | Copy | BeginCopy | StageCopy | FinishCopy | DropCopy | SetFlags | Expunge | Recache
+    | OpenAccount | CreateMailbox | DeleteMailbox | RenameMailbox | SetRole | Subscribe | TouchRecent
+    | Undelete | Collect | Expire | SetHold | Release | Reinstate | PruneTombstones
+    | SetRights | Annotate | PutThing
+    | Claim | FreeClaims | Renew | Settle | Administer | Remember
 )  # fmt: skip
-AnyResult = IntakeDone | Uids | FlagsSet | Expunged | Made | Done | Recent | tuple[QueueRow, ...]
+AnyResult = (
+    IntakeDone | Uids | CopyBegun | Staged | CopyFinished | FlagsSet | Expunged | Made | Done | Recent | Collected
+    | Pruned | Put | tuple[QueueRow, ...]
+)  # fmt: skip
+
+
+def bodies_of(txn: Txn) -> tuple[Body, ...]:
+    """The bodies a transaction brings, in the order its handler wants their places."""
+    if isinstance(txn, Intake):
+        return (txn.body,) if txn.deliver or txn.enqueue else ()
+    if isinstance(txn, Append):
+        return tuple(message.body for message in txn.messages)
+    if isinstance(txn, Replace):
+        return (txn.message.body,)
+    return ()

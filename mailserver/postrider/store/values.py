@@ -68,6 +68,11 @@ class MailboxRow(Value, frozen=True):
     object_id: str = ""
     #: UIDs below it are no longer \Recent to anybody.
     recent: int = 1
+    #: Octets of messages that carry \Deleted (RFC 9208 DELETED-STORAGE).
+    deleted_bytes: int = 0
+    #: Modseq it was made at, and of the last change to its name, special use or rights.
+    created: int = 0
+    changed: int = 0
 
 
 class MessageRow(Value, frozen=True):
@@ -108,11 +113,149 @@ class Vanished(Value, frozen=True):
 
 
 class Changes(Value, frozen=True):
-    """What happened in one mailbox after a modseq: new or changed messages, and vanished UIDs."""
+    """What happened in one mailbox after a modseq: new or changed messages, and vanished UIDs.
+
+    Vanished UIDs may name some that had vanished before (RFC 7162 §3.2.10): all of them, below the account's floor.
+    """
 
     modseq: int
     changed: tuple[FlagRow, ...]
     vanished: tuple[Vanished, ...]
+
+
+class AccountRow(Value, frozen=True):
+    """An account as administration sees it."""
+
+    name: Account
+    bytes: int
+    messages: int
+    modseq: int
+    #: Changes since before this modseq are not known any more (PruneTombstones).
+    floor: int = 0
+    #: Under legal hold.
+    held: bool = False
+    #: When it was released under this other name, seconds since the epoch; 0: it is in use.
+    released: int = 0
+    #: When the oldest message in the undelete window was expunged, seconds since the epoch; 0: there is none.
+    oldest_expunged: int = 0
+
+
+class MessageChange(Value, frozen=True):
+    """A message that came or changed. `created`: it came to this mailbox after the asked modseq."""
+
+    mailbox_id: int
+    uid: int
+    #: RFC 8474 EMAILID.
+    email_id: str
+    modseq: int
+    created: bool
+
+
+class VanishedChange(Value, frozen=True):
+    """UIDs `first` to `last` of a mailbox that are gone since `modseq`; some may have gone before."""
+
+    mailbox_id: int
+    modseq: int
+    first: int
+    last: int
+
+
+class OtherChange(Value, frozen=True):
+    """Something else that changed, or is gone, and the modseq of its last change.
+
+    Kinds and their keys: "mailbox": its id; "subscription": the name; "rights": "mailbox id/grantee"; "annotation":
+    "mailbox id/owner/entry"; "thing": "kind/name"; "email": the EMAILID of one in no mailbox any more.
+    """
+
+    kind: str
+    key: str
+    modseq: int
+    gone: bool
+    #: Of a mailbox: made after the asked modseq.
+    created: bool = False
+
+
+class AccountChanges(Value, frozen=True):
+    """What happened in an account after a modseq and up to `modseq`; with `more`, ask again from there.
+
+    When `floor` is above the modseq asked for, it is not known any more and nothing is told: read everything.
+    """
+
+    modseq: int
+    floor: int = 0
+    more: bool = False
+    messages: tuple[MessageChange, ...] = ()
+    vanished: tuple[VanishedChange, ...] = ()
+    others: tuple[OtherChange, ...] = ()
+
+
+class Place(Value, frozen=True):
+    """One mailbox that holds an email (RFC 8474 EMAILID), and under which UID."""
+
+    email_id: str
+    mailbox_id: int
+    uid: int
+
+
+class RightsRow(Value, frozen=True):
+    """What a grantee may do with a mailbox (RFC 4314)."""
+
+    mailbox_id: int
+    grantee: str
+    rights: str
+
+
+class SharedRow(Value, frozen=True):
+    """A mailbox of somebody else, and what the asking grantees may do with it: one row for each grantee named."""
+
+    account: Account
+    mailbox: MailboxRow
+    grantee: str
+    rights: str
+
+
+class SeenRow(Value, frozen=True):
+    r"""A user's own \Seen on a message of somebody else's mailbox (RFC 4314 §4)."""
+
+    uid: int
+    seen: bool
+    modseq: int
+
+
+class AnnotationRow(Value, frozen=True):
+    """An annotation (RFC 5464); mailbox_id 0 is the account, owner "" is shared."""
+
+    mailbox_id: int
+    owner: str
+    entry: str
+    value: bytes
+
+
+class ThingRow(Value, frozen=True):
+    """Something a user owns: a script, an app password, an identity."""
+
+    kind: str
+    name: str
+    value: bytes
+    modseq: int
+
+
+class ExpungedRow(Value, frozen=True):
+    """A message in the undelete window."""
+
+    #: What Undelete names.
+    id: int
+    mailbox_id: int
+    #: The mailbox's name: the present one, or the last of one that is gone.
+    mailbox: str
+    uid: int
+    email_id: str
+    flags: int
+    keywords: tuple[str, ...]
+    size: int
+    saved: int
+    #: When it was expunged, seconds since the epoch.
+    at: int
 
 
 class QueueState(enum.StrEnum):

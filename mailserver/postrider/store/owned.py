@@ -1,0 +1,60 @@
+"""Transactions on what users own beside their mail: rights they gave, annotations, scripts, passwords, identities."""
+
+from __future__ import annotations
+
+from postrider.store.shape import Txn
+from postrider.store.values import Account, Value
+
+#: Rights on one folder; annotations of one owner on one folder; things of one kind.
+MAX_RIGHTS = 1000
+MAX_ANNOTATIONS = 200
+MAX_THINGS = 1000
+#: Octets of an annotation's value, of a thing's, and of a name of either.
+MAX_ANNOTATION = 64 * 1024
+MAX_THING = 1024 * 1024
+MAX_THING_NAME = 1000
+
+
+class SetRights(Txn, frozen=True):
+    """What a grantee ("namespace/address" or "anyone") may do with a folder (RFC 4314 §2.1), "" for nothing.
+
+    The letters are kept as they are given, each once, in order. LIMIT above MAX_RIGHTS grantees. Result: Done.
+    """
+
+    account: Account
+    mailbox_id: int
+    grantee: str
+    rights: str
+
+
+class Annotate(Txn, frozen=True):
+    """Set annotations of a folder, or of the account with mailbox_id 0, all or none (RFC 5464 §4.3). Result: Done.
+
+    `owner` "" is shared by all who may see the folder, another is private to that user. Names of entries are case
+    insensitive and kept in lower case. None removes. LIMIT above MAX_ANNOTATIONS entries or MAX_ANNOTATION octets.
+    """
+
+    account: Account
+    mailbox_id: int
+    owner: str
+    entries: tuple[tuple[str, bytes | None], ...]
+
+
+class PutThing(Txn, frozen=True):
+    """Keep a thing under (kind, name); None removes it. Kinds are the callers' words: "sieve", "app-password" ...
+
+    With `expected`, CONFLICT unless that is its modseq now (0: it is not there). LIMIT above MAX_THINGS of a kind or
+    MAX_THING octets. Result: Put.
+    """
+
+    account: Account
+    kind: str
+    name: str
+    value: bytes | None
+    expected: int | None = None
+
+
+class Put(Value, frozen=True):
+    """The modseq of the change."""
+
+    modseq: int
