@@ -37,12 +37,15 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "queue.bounced": (logging.INFO, "a recipient's message was given up and its sender told"),
     "queue.lost": (logging.INFO, "a claim was lost to another process; nothing was settled for it here"),
     "store.open": (logging.INFO, "the store is open; sync latency was measured"),
-    "store.migrating": (logging.WARNING, "the database gets the schema of this release; min_reader says who can go back"),
+    "store.migrating": (logging.WARNING, "the database gets a new schema; min_reader: who can go back"),
     "store.migrated": (logging.INFO, "the database has the schema of this release"),
     "store.slow_sync": (logging.WARNING, "syncs of this disk are slow; every accepted message waits for one"),
     "store.no_space": (logging.ERROR, "free space is below the floor: new mail is answered 452 until there is more"),
     "store.write_failed": (logging.ERROR, "a write failed; its batch was refused with 451"),
     "store.damaged": (logging.ERROR, "packs are missing or too short: bodies in them cannot be read"),
+    "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
+    "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
+    "search.unusable": (logging.WARNING, "the search index could not be read: the search scanned instead"),
     "store.fatal": (logging.CRITICAL, "a sync failed: the process group ends, nothing unsynced was acknowledged"),
 }
 

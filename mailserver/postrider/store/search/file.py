@@ -1,0 +1,173 @@
+"""The index file: where it is, what is in it, and whether it can be trusted. What cannot is thrown away.
+
+A table of trigrams (FTS5) for each part of a message's text; a document's number is folder << 32 | UID, so that the
+postings of a folder lie together, come newest first, and can be cut out. A UID under its UIDVALIDITY is one text for
+ever (RFC 9051 §2.3.1.1), and UIDs only grow: a folder's highest indexed UID says all about what is covered.
+
+Nothing is synced (synchronous=OFF): a killed process leaves the file whole, a crash of the machine need not. So the
+file carries the mark of the boot during which it was written, taken off when it is closed in good order after a sync;
+a mark of another boot means that it may be torn, and it is made anew.
+
+Terms are text. For an account that is encrypted at rest they may not be: such an account gets tables of its own kind
+(the same columns, tokenizer "ascii"), whose terms are the trigrams' HMACs under the account's key, cut to 64 bits and
+written as hexadecimal words; `Postings` then looks for the HMACs. The prefix queries for one and two characters
+become terms of their own there. Dropping the key makes them noise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import apsw
+
+from postrider.store.search.wanted import Part
+
+APPLICATION_ID = 0x506F7353  # "PosS"
+#: Raised when the tables or what is put into them change.
+SCHEMA = 1
+#: What an unusable index raises when it is read or written.
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)
+
+_TABLES = """
+CREATE TABLE mark (build INT NOT NULL, text TEXT NOT NULL, boot TEXT NOT NULL) STRICT;
+CREATE TABLE folder (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, uidvalidity INT NOT NULL, mailbox INT NOT NULL,
+    indexed INT NOT NULL DEFAULT 0, documents INT NOT NULL DEFAULT 0, UNIQUE (account, uidvalidity)
+) STRICT;
+-- partial: not wholly indexed, a candidate of every search.
+CREATE TABLE document (id INTEGER PRIMARY KEY, partial INT NOT NULL) STRICT;
+CREATE INDEX document_partial ON document (id) WHERE partial;
+"""
+#: Terms are trigrams; the prefixes answer for texts of one and two characters.
+TRIGRAMS = (
+    "CREATE VIRTUAL TABLE {part} USING fts5(text, content='', contentless_delete=1, detail=none, prefix='1 2',"
+    " tokenize='trigram case_sensitive 1')"
+)
+#: Bytes of new postings in memory before they become a segment.
+_HASH = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """What an index must agree with to be used."""
+
+    #: How text was taken from messages and folded.
+    text: str
+    #: This run of the machine.
+    boot: str
+
+
+def index_path(directory: Path) -> Path:
+    """Where the index of a data directory is."""
+    return directory / "search.db"
+
+
+def open_writer(path: Path, marks: Marks, build: int) -> tuple[apsw.Connection, str]:
+    """The one connection that writes, and why the index was begun anew ("": it was not). Raises apsw.Error, OSError.
+
+    `build` is a random number that tells a new index from every other.
+    """
+    reason = "there was none"
+    if path.exists():
+        db = None
+        try:
+            db = _connect(path)
+            reason = _distrust(db, marks)
+        except DAMAGE as error:
+            reason = f"it is damaged: {error}"
+        if db is not None and not reason:
+            _sign(db, marks.boot)
+            return db, ""
+        if db is not None:
+            db.close()
+    remove(path)
+    db = _connect(path)
+    with db:
+        db.execute(_TABLES)
+        for part in Part:
+            db.execute(TRIGRAMS.format(part=part))
+            db.execute(f"INSERT INTO {part}({part}, rank) VALUES ('hashsize', {_HASH})")
+        db.execute("INSERT INTO mark (build, text, boot) VALUES (?, ?, '')", (build, marks.text))
+    db.pragma("application_id", APPLICATION_ID)
+    db.pragma("user_version", SCHEMA)
+    _sign(db, marks.boot)
+    return db, reason
+
+
+def close_writer(db: apsw.Connection) -> None:
+    """Close in good order: what is in the file is on the disk before the mark comes off."""
+    db.pragma("synchronous", "full")
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
+    db.execute("UPDATE mark SET boot = ''")
+    db.close()
+
+
+def open_reader(path: Path) -> apsw.Connection | None:
+    """A connection that reads, None where the file is not an index of this release. Raises apsw.Error."""
+    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    db.setbusytimeout(2_000)
+    db.pragma("cache_size", -8 * 1024)
+    db.pragma("mmap_size", 256 * 1024 * 1024)
+    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    ask_as_it_stands(db)
+    if _version(db) != (APPLICATION_ID, SCHEMA):
+        db.close()
+        return None
+    return db
+
+
+def ask_as_it_stands(db: apsw.Connection) -> None:
+    """Make a query's text one term: FTS5's own tokenizer finds none in what is shorter than a trigram."""
+    db.register_fts5_tokenizer("trigram", _as_it_stands)
+
+
+def remove(path: Path) -> None:
+    """Throw the index away; a write-ahead log without its database would haunt the next one."""
+    for name in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        name.unlink(missing_ok=True)
+
+
+def _connect(path: Path) -> apsw.Connection:
+    path.touch(mode=0o600)  # what SQLite puts beside it gets the same mode
+    db = apsw.Connection(str(path))
+    with contextlib.ExitStack() as opened:
+        opened.callback(db.close)
+        db.setbusytimeout(10_000)
+        db.pragma("journal_mode", "wal")
+        db.pragma("journal_size_limit", 32 * 1024 * 1024)
+        db.pragma("synchronous", "off")
+        db.pragma("cache_size", -16 * 1024)
+        opened.pop_all()
+    return db
+
+
+def _distrust(db: apsw.Connection, marks: Marks) -> str:
+    """Why this index cannot be used, "" where it can."""
+    if _version(db) != (APPLICATION_ID, SCHEMA):
+        return "another release made it"
+    text, boot = db.execute("SELECT text, boot FROM mark").fetchone() or ("", "")
+    if text != marks.text:
+        return "text is read differently now"
+    if boot not in ("", marks.boot):
+        return "the machine went down while it was written"
+    return ""
+
+
+def _sign(db: apsw.Connection, boot: str) -> None:
+    """Put our mark on the disk before anything else is changed."""
+    db.pragma("synchronous", "full")
+    db.execute("UPDATE mark SET boot = ?", (boot,))
+    db.pragma("synchronous", "off")
+
+
+def _version(db: apsw.Connection) -> tuple[int, int]:
+    return int(str(db.pragma("application_id"))), int(str(db.pragma("user_version")))
+
+
+def _as_it_stands(_: apsw.Connection, __: list[str]) -> apsw.Tokenizer:
+    def tokens(text: bytes, _: int, __: str | None) -> list[tuple[int, int, str]]:
+        return [(0, len(text), text.decode("utf-8", "replace"))]
+
+    return tokens

@@ -1,0 +1,134 @@
+"""The writing half of the index: documents in and out, a batch a transaction with the folder's new mark."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from postrider.store.search import file
+from postrider.store.search.file import Marks
+from postrider.store.search.wanted import Document, Part
+from postrider.store.values import Account
+
+#: A document's number is its folder's, shifted by as many bits as a UID has, and its UID.
+UID_BITS = 32
+#: Documents read or taken out at once.
+SLICE = 1000
+_FOLDER = "SELECT id, account, uidvalidity, mailbox, indexed, documents FROM folder"
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder as the index knows it: all its messages up to the UID `indexed` are covered, by so many documents."""
+
+    id: int
+    account: Account
+    uidvalidity: int
+    mailbox: int
+    indexed: int
+    documents: int
+
+    def number(self, uid: int) -> int:
+        """A message's number in the index."""
+        return self.id << UID_BITS | uid
+
+
+class Index:
+    """The index of one data directory, opened for writing; from one thread at a time. Everything raises apsw.Error."""
+
+    def __init__(self, path: Path, marks: Marks, build: int) -> None:
+        self._path = path
+        self._db, self.begun_anew = file.open_writer(path, marks, build)
+        self._inode = path.stat().st_ino
+
+    def is_there(self) -> bool:
+        """False when somebody took the file away."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def accounts(self) -> list[Account]:
+        """All accounts of which something is indexed."""
+        rows = self._db.execute("SELECT DISTINCT account FROM folder ORDER BY account")
+        return [Account(str(name)) for (name,) in rows]
+
+    def folders(self, account: Account) -> dict[int, Folder]:
+        """The folders of an account by UIDVALIDITY, which none shares with another."""
+        rows: Any = self._db.execute(f"{_FOLDER} WHERE account = ?", (account,))
+        return {folder.uidvalidity: folder for folder in (Folder(*row) for row in rows)}
+
+    def open_folder(self, account: Account, uidvalidity: int, mailbox: int) -> Folder:
+        """A folder, made where it is new; `mailbox` is its id in the store now."""
+        self._db.execute(
+            "INSERT INTO folder (account, uidvalidity, mailbox) VALUES (?, ?, ?)"
+            " ON CONFLICT (account, uidvalidity) DO UPDATE SET mailbox = excluded.mailbox",
+            (account, uidvalidity, mailbox),
+        )
+        return self.folders(account)[uidvalidity]
+
+    def put(self, folder: Folder, documents: Sequence[Document], upto: int) -> None:
+        """Index these messages, all that the folder has above its mark and up to the UID `upto`, its new mark."""
+        with self._db:
+            for part in Part:
+                self._db.executemany(
+                    f"INSERT INTO {part} (rowid, text) VALUES (?, ?)",
+                    [
+                        # Every text of one or two characters is the beginning of some trigram.
+                        (folder.number(document.uid), _sound(document.texts[part]) + "\n\n")
+                        for document in documents
+                        if part in document.texts
+                    ],
+                )
+            self._db.executemany(
+                "INSERT INTO document (id, partial) VALUES (?, ?)",
+                [(folder.number(document.uid), not document.whole) for document in documents],
+            )
+            self._db.execute(
+                "UPDATE folder SET indexed = ?, documents = documents + ? WHERE id = ?",
+                (upto, len(documents), folder.id),
+            )
+
+    def uids(self, folder: Folder) -> Iterator[list[int]]:
+        """The UIDs of a folder that are indexed, rising, SLICE at a time; what was handed out may be removed."""
+        first, last = folder.number(0), folder.number((1 << UID_BITS) - 1)
+        sql = "SELECT id FROM document WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?"
+        while rows := self._db.execute(sql, (first, last, SLICE)).fetchall():
+            numbers: list[int] = [row[0] for row in rows]  # type: ignore[misc]
+            yield [number - folder.number(0) for number in numbers]
+            first = numbers[-1] + 1
+
+    def remove(self, folder: Folder, uids: Sequence[int]) -> None:
+        """Take messages out; those that are not there are none."""
+        numbers = [(folder.number(uid),) for uid in uids]
+        with self._db:
+            for part in Part:
+                self._db.executemany(f"DELETE FROM {part} WHERE rowid = ?", numbers)
+            before = self._db.total_changes()
+            self._db.executemany("DELETE FROM document WHERE id = ?", numbers)
+            gone = self._db.total_changes() - before
+            self._db.execute("UPDATE folder SET documents = documents - ? WHERE id = ?", (gone, folder.id))
+
+    def forget(self, folder: Folder) -> None:
+        """Take a folder out with all its messages, in slices; whoever is interrupted begins again."""
+        # Nothing is covered any more before the first of them is gone.
+        self._db.execute("UPDATE folder SET indexed = 0 WHERE id = ?", (folder.id,))
+        for uids in self.uids(folder):
+            self.remove(folder, uids)
+        self._db.execute("DELETE FROM folder WHERE id = ?", (folder.id,))
+
+    def close(self) -> None:
+        """Close in good order, or as well as it goes."""
+        try:
+            file.close_writer(self._db)
+        except apsw.Error:  # the mark of this boot stays: the next opening decides
+            self._db.close()
+
+
+def _sound(text: str) -> str:
+    """Text that can be written as UTF-8; half a surrogate pair is no text that one can look for."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,176 @@
+"""The reading half of the index, for fronts: what is covered, and candidates, newest first, a page at a time.
+
+Whatever is wrong with the index, its user is told None and scans instead; nobody sees an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import apsw
+
+from postrider.store.search import file, streams
+from postrider.store.search.index import UID_BITS
+from postrider.store.search.streams import END, Source, Stream
+from postrider.store.search.wanted import Both, Either, Has, Part, Wanted
+from postrider.store.values import Account
+from postrider.telemetry.events import Events
+
+_Answer = TypeVar("_Answer")
+
+#: Trigrams of one text that are asked for: more make no smaller choice.
+MAX_TRIGRAMS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """All messages of a folder up to the UID `uid` are in this build of the index."""
+
+    build: int
+    folder: int
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Candidates, UIDs falling; the next page begins at the UID `next` (0: this was the last)."""
+
+    uids: list[int]
+    next: int
+
+
+class Lookup(Protocol):
+    """What SEARCH asks of an index. Each answer is None where there is none to rely on."""
+
+    async def covered(self, account: Account, uidvalidity: int) -> Covered | None:
+        """What the index knows of a folder."""
+        ...
+
+    async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
+        """Up to `most` candidates from the UID `limit` downwards: all messages that match, and others."""
+        ...
+
+
+class IndexLookup:
+    """Implements Lookup over the index file, which may come, go and be replaced at any time."""
+
+    def __init__(self, directory: Path, events: Events) -> None:
+        self._path = file.index_path(directory)
+        self._events = events
+        self._db: apsw.Connection | None = None
+        self._inode = 0
+        self._lock = threading.Lock()
+
+    async def covered(self, account: Account, uidvalidity: int) -> Covered | None:
+        """See Lookup."""
+        return await asyncio.to_thread(self._ask, lambda db: _covered(db, account, uidvalidity))
+
+    async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
+        """See Lookup."""
+        return await asyncio.to_thread(self._ask, lambda db: _page(db, covered, wanted, (limit, most)))
+
+    def close(self) -> None:
+        """Release the file."""
+        with self._lock:
+            self._drop()
+
+    def _ask(self, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
+        with self._lock:
+            try:
+                db = self._present()
+                if db is None:
+                    return None
+                db.execute("BEGIN")
+                try:
+                    return question(db)
+                finally:
+                    db.execute("COMMIT")
+            except apsw.Error:
+                self._drop()
+                self._events.emit("search.unusable", exc_info=True)
+                return None
+
+    def _present(self) -> apsw.Connection | None:
+        """The connection to the file that is there now."""
+        try:
+            inode = self._path.stat().st_ino
+        except FileNotFoundError:
+            self._drop()
+            return None
+        if self._db is None or inode != self._inode:
+            self._drop()
+            self._db, self._inode = file.open_reader(self._path), inode
+        return self._db
+
+    def _drop(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _covered(db: apsw.Connection, account: Account, uidvalidity: int) -> Covered | None:
+    row: Any = db.execute(
+        "SELECT build, id, indexed FROM folder, mark WHERE account = ? AND uidvalidity = ?", (account, uidvalidity)
+    ).fetchone()
+    return Covered(*row) if row else None
+
+
+def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[int, int]) -> Page | None:
+    row: Any = db.execute("SELECT build, indexed FROM mark, folder WHERE id = ?", (covered.folder,)).fetchone()
+    if row is None or row[0] != covered.build or row[1] < covered.uid:
+        return None
+    limit, most = bounds
+    low, high = covered.folder << UID_BITS, covered.folder << UID_BITS | min(limit, covered.uid)
+    everything = streams.Any([_stream(db, wanted, low), Source(lambda at: _partial(db, low, at))])
+    uids: list[int] = []
+    while len(uids) < most:
+        high = everything.at_most(high)
+        if high == END:
+            return Page(uids, 0)
+        uids.append(high - low)
+        high -= 1
+    return Page(uids, max(0, high - low))
+
+
+def _stream(db: apsw.Connection, wanted: Wanted, low: int) -> Stream:
+    match wanted:
+        case Both(of):
+            return streams.All([_stream(db, each, low) for each in of])
+        case Either(of):
+            return streams.Any([_stream(db, each, low) for each in of])
+        case Has(parts, text):
+            return streams.Any([postings(db, part, text, low) for part in parts])
+
+
+def postings(db: apsw.Connection, part: Part, text: str, low: int) -> Source:
+    """Numbers from `low` on of documents that have all trigrams of the text in this part."""
+    sql = f"SELECT rowid FROM {part} WHERE {part} MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
+    terms = _terms(text)
+    return Source(lambda high: _numbers(db.execute(sql, (terms, low, high))))
+
+
+def _partial(db: apsw.Connection, low: int, high: int) -> Iterator[int]:
+    sql = "SELECT id FROM document WHERE partial AND id BETWEEN ? AND ? ORDER BY id DESC"
+    return _numbers(db.execute(sql, (low, high)))
+
+
+def _numbers(rows: Any) -> Iterator[int]:
+    return (row[0] for row in rows)
+
+
+def _terms(text: str) -> str:
+    """FTS5's words for what must be there for the text to be."""
+    text = text.replace("\x00", " ")
+    if len(text) < 3:
+        return f"{_quoted(text)} *"
+    trigrams = dict.fromkeys(text[at : at + 3] for at in range(len(text) - 2))
+    return " AND ".join(_quoted(trigram) for trigram in list(trigrams)[:MAX_TRIGRAMS])
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'
