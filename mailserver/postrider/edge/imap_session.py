@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox
 from postrider.edge.driver import Connection
-from postrider.ingest.content import cached_content
 from postrider.ingest.spool import Spool
 from postrider.mailbox.actions import Actions
 from postrider.mailbox.names import found_name
 from postrider.mailbox.view import News, NoSuchMessage, View
 from postrider.mime import parse
+from postrider.mime.cached import from_cache
 from postrider.model.mail import Content
 from postrider.model.ports import Clock
 from postrider.protocols.imap import events as e
@@ -149,11 +147,7 @@ class ImapSession:
 
     def content(self, row: MessageRow) -> Content | None:
         """What is cached about a message, None where that is damaged or older than our scanner."""
-        try:
-            found = cached_content(row.cached)
-        except msgspec.DecodeError:
-            return None
-        return found if found.version == parse.VERSION else None
+        return from_cache(row.cached)
 
     async def scanned(self, row: MessageRow) -> Content:
         """As `content`, made anew where it has to be."""

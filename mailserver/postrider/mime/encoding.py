@@ -5,6 +5,10 @@ from __future__ import annotations
 import binascii
 import codecs
 import re
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from postrider.mime.header import Octets
 
 #: RFC 2045 §6.2: content is what it looks like. The misspellings occur in the wild.
 IDENTITY = frozenset({b"7bit", b"8bit", b"binary", b"", b"7-bit", b"8-bit", b"7bits", b"8bits"})
@@ -15,6 +19,8 @@ _CHARSET_FAMILIES = re.compile(
     r"ascii|utf-(?:8|16|32)(?:-[bl]e)?|latin-1|iso8859-\d+|cp\d+|koi8-[rtu]|mac-\w+|gb2312|gbk|gb18030|hz|big5(?:hkscs)?"
     r"|shift_jis\w*|euc_\w+|iso2022_\w+|tis-620|johab|kz1048|ptcp154|hp-roman8"
 )
+# Written so that only line breaks are looked for.
+_SPACE_AT_END = re.compile(rb"\n(?:(?<=[ \t]\n)|(?<=[ \t]\r\n))")
 # A word of the Q encoding may hold spaces: RFC 2047 §4.2 forbids it, some write it.
 _WORD = r"=\?([^?\s]{1,40})\?([bB]\?[^?\s]*|[qQ]\?[^?]*)\?="
 _ENCODED_WORD = re.compile(_WORD)
@@ -26,6 +32,8 @@ _ALIASES = {
 }  # fmt: skip
 #: Charsets that are written where their superset is meant (https://encoding.spec.whatwg.org/#names-and-labels).
 _SUPERSETS = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+#: Octets that are decoded at once to learn a size.
+SLICE = 1024 * 1024
 #: Characters of a header value that are decoded.
 MAX_DECODED = 256 * 1024
 
@@ -35,17 +43,112 @@ def decode_transfer(data: bytes, encoding: bytes) -> bytes:
     if encoding == b"base64":
         return _decode_base64(data)
     if encoding == b"quoted-printable":
-        return binascii.a2b_qp(_without_trailing_space(data))
+        return _decode_quoted(data)
     return data
 
 
-def decoded_size(data: bytes, encoding: bytes) -> int:
-    """len(decode_transfer(...)) without making it."""
+def decoded_size(data: Octets, start: int, end: int, encoding: bytes) -> int:
+    """What `decode_transfer` makes of data[start:end], in octets; -1 where a line is too long to find out."""
+    if encoding not in _DECODERS:
+        return end - start
+    if end - start <= SLICE:
+        return _size(data[start:end], encoding)
+    return _digits(data, start, end) * 6 // 8 if encoding == b"base64" else _quoted_size(data, start, end)
+
+
+class Decoder(Protocol):
+    """A transfer encoding undone as the octets come."""
+
+    def feed(self, data: bytes) -> bytes:
+        """What is complete by now."""
+        ...
+
+    def finish(self) -> bytes:
+        """The rest, at the end of the content."""
+        ...
+
+
+def decoder(encoding: bytes) -> Decoder:
+    """A decoder that gives in pieces what `decode_transfer` gives at once."""
+    return _DECODERS.get(encoding, _Identity)()
+
+
+class _Identity:
+    def feed(self, data: bytes) -> bytes:
+        return data
+
+    def finish(self) -> bytes:
+        return b""
+
+
+class _Base64:
+    def __init__(self) -> None:
+        self._held = b""
+        self._ended = False
+
+    def feed(self, data: bytes) -> bytes:
+        if self._ended:
+            return b""
+        digits, padding, _ = data.translate(None, _NOT_BASE64).partition(b"=")
+        self._ended = bool(padding)
+        digits = self._held + digits
+        whole = len(digits) & ~3
+        self._held = digits[whole:]
+        return binascii.a2b_base64(digits[:whole])
+
+    def finish(self) -> bytes:
+        return _decode_base64(self._held)
+
+
+class _QuotedPrintable:
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> bytes:
+        whole = data.rfind(b"\n") + 1
+        if not whole:
+            self._held += data
+            return b""
+        lines = bytes(self._held) + data[:whole]
+        self._held = bytearray(data[whole:])
+        return _decode_quoted(lines)
+
+    def finish(self) -> bytes:
+        return _decode_quoted(bytes(self._held))
+
+
+_DECODERS: Mapping[bytes, Callable[[], Decoder]] = {b"base64": _Base64, b"quoted-printable": _QuotedPrintable}
+
+
+def _size(data: bytes, encoding: bytes) -> int:
     if encoding == b"base64":
         return len(data.translate(None, _NOT_BASE64).partition(b"=")[0]) * 6 // 8
-    if encoding == b"quoted-printable":
-        return len(decode_transfer(data, encoding))
-    return len(data)
+    return len(_decode_quoted(data))
+
+
+def _digits(data: Octets, start: int, end: int) -> int:
+    """Base64 digits before the padding."""
+    count = 0
+    for at in range(start, end, SLICE):
+        digits, padding, _ = data[at : min(at + SLICE, end)].translate(None, _NOT_BASE64).partition(b"=")
+        count += len(digits)
+        if padding:
+            break
+    return count
+
+
+def _quoted_size(data: Octets, start: int, end: int) -> int:
+    """The size of quoted-printable text that is decoded a slice of whole lines at a time."""
+    size = 0
+    while start < end:
+        piece = data[start : min(start + SLICE, end)]
+        if start + SLICE < end:
+            piece = piece[: piece.rfind(b"\n") + 1]
+            if not piece:
+                return -1
+        size += len(_decode_quoted(piece))
+        start += len(piece)
+    return size
 
 
 def decode_charset(data: bytes, charset: bytes) -> str:
@@ -100,11 +203,13 @@ def _decode_base64(data: bytes) -> bytes:
     return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4))
 
 
-def _without_trailing_space(data: bytes) -> bytes:
+def _decode_quoted(data: bytes) -> bytes:
     # RFC 2045 §6.7 (3): white space before a line break was added on the way.
-    if b" \r\n" in data or b" \n" in data or b"\t\r\n" in data or b"\t\n" in data:
-        return b"\n".join(_trimmed(line) for line in data.split(b"\n"))
-    return data
+    if _SPACE_AT_END.search(data):
+        data = b"\n".join(_trimmed(line) for line in data.split(b"\n"))
+    elif data[-1:] in (b" ", b"\t"):
+        data = data.rstrip(b" \t")
+    return binascii.a2b_qp(data)
 
 
 def _trimmed(line: bytes) -> bytes:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from itertools import islice
+from operator import methodcaller
 from typing import Protocol
 
 #: Lines of one header block that are looked at; a stranger's ten thousand fields cost no more than these.
 MAX_LINES = 5000
-#: Parameters of one structured field that are kept.
+#: Parameters of one structured field that are kept; words, comments and quoted strings that are looked at.
 MAX_PARAMETERS = 100
+MAX_TOKENS = 1000
 
 #: RFC 2045 §5.1 token.
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MEDIA_TYPE = re.compile(rb"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*/\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
-_PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*("(?:[^"\\]+|\\.)*"?|[^;"]*)', re.DOTALL)
+_PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;"]*+)', re.DOTALL)
+_PAIR = methodcaller("group", 1, 2)
+# Possessive throughout: what was read is never read again. RFC 5322 §4.5 allows white space before the colon.
+_FIELD = re.compile(rb"\n([^\s:]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
-_COMMENT_TOKEN = re.compile(rb'"(?:[^"\\]+|\\.)*"?|\\.|[()]|[^"\\()]+|\\', re.DOTALL)
+_COMMENT_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|\\.|[()]|[^"\\()]++|\\', re.DOTALL)
 _LINE_BREAK = re.compile(rb"[\r\n]+")
 
 Parameters = tuple[tuple[bytes, bytes], ...]
@@ -50,31 +56,28 @@ def fields(block: bytes, wanted: Collection[bytes] | None = None) -> Iterator[tu
 
     Lines that are no field (RFC 5322 §2.2) are passed over; a NUL or 8-bit octet is kept as it came.
     """
-    name = b""
-    value: list[bytes] = []
-    for line in block.split(b"\n", MAX_LINES)[:MAX_LINES]:
-        if line[:1] in (b" ", b"\t"):
-            if name:
-                value.append(line)
-            continue
-        if name:
-            yield name, b"\n".join(value)
-            name = b""
-        label, colon, rest = line.partition(b":")
-        if colon:
-            # RFC 5322 §4.5: obsolete syntax allows white space before the colon.
-            label = label.rstrip().lower()
-            if label and (wanted is None or label in wanted):
-                name, value = label, [rest]
-    if name:
-        yield name, b"\n".join(value)
+    for label, value in raw_fields(block):
+        name = label.lower()
+        if wanted is None or name in wanted:
+            yield name, value
+
+
+def raw_fields(block: bytes) -> list[tuple[bytes, bytes]]:
+    """As `fields`, all of them, the names as they came."""
+    if block.count(b"\n") >= MAX_LINES:
+        block = b"\n".join(block.split(b"\n", MAX_LINES)[:MAX_LINES])
+    found: list[tuple[bytes, bytes]] = _FIELD.findall(b"\n" + block)
+    return found
 
 
 def unfold(value: bytes) -> bytes:
     """A field's value on one line, without surrounding white space (RFC 5322 §2.2.3)."""
-    if b"\n" in value or b"\r" in value:
-        value = _LINE_BREAK.sub(b"", value)
-    return value.strip()
+    return joined(value.strip())
+
+
+def joined(text: bytes) -> bytes:
+    """Folded text on one line: the line breaks go, the white space stays."""
+    return _LINE_BREAK.sub(b"", text) if b"\n" in text or b"\r" in text else text
 
 
 def unquote(text: bytes) -> bytes:
@@ -86,12 +89,12 @@ def unquote(text: bytes) -> bytes:
 
 
 def without_comments(value: bytes) -> bytes:
-    """A structured value with its comments (RFC 5322 §3.2.2) taken out."""
+    """A structured value with its comments (RFC 5322 §3.2.2) taken out; what follows MAX_TOKENS tokens is lost."""
     if b"(" not in value:
         return value
     kept: list[bytes] = []
     depth = 0
-    for match in _COMMENT_TOKEN.finditer(value):
+    for match in islice(_COMMENT_TOKEN.finditer(value), MAX_TOKENS):
         token = match[0]
         if token == b"(":
             depth += 1
@@ -110,12 +113,12 @@ def token(value: bytes) -> bytes:
 
 def parameters(value: bytes) -> Parameters:
     """The `; name=value` pairs: names in lower case, values unquoted; RFC 2231 pieces stay as they came."""
-    found = []
-    for match in _PARAMETER.finditer(without_comments(unfold(value))):
-        found.append((match[1].lower(), unquote(match[2].strip())))
-        if len(found) == MAX_PARAMETERS:
-            break
-    return tuple(found)
+    if b";" not in value:
+        return ()
+    return tuple(
+        (name.lower(), unquote(text.strip()))
+        for name, text in islice(map(_PAIR, _PARAMETER.finditer(without_comments(unfold(value)))), MAX_PARAMETERS)
+    )
 
 
 def media_type(value: bytes) -> tuple[bytes, bytes] | None:

@@ -5,11 +5,15 @@ It must never copy a body, decode one, or recurse deeper than MAX_DEPTH, whateve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
-from postrider.mime.addresses import parse_addresses
+import msgspec
+
+from postrider.mime.addresses import AddressParser
+from postrider.mime.attributes import attributes
 from postrider.mime.encoding import IDENTITY, decoded_size
+from postrider.mime.envelope import MESSAGE_FIELDS, PART_FIELDS, Fields, envelope, first_fields, value
 from postrider.mime.header import (
     Octets,
     Parameters,
@@ -21,11 +25,11 @@ from postrider.mime.header import (
     token,
     unfold,
 )
-from postrider.mime.structure import preview
+from postrider.mime.structure import preview, thread_keys
 from postrider.model.mail import Content, MailEnvelope, Part
 
 #: Raised when `scan` learns something.
-VERSION = 1
+VERSION = 2
 #: Header blocks up to this many octets are kept in Content.
 MAX_CACHED_HEADER = 16 * 1024
 #: Multiparts and messages within each other that are looked into.
@@ -35,21 +39,14 @@ MAX_PARTS = 1000
 #: Octets of a header block whose fields are read; of a part's that are searched for its end.
 MAX_HEADER = 256 * 1024
 MAX_PART_HEADER = 64 * 1024
+#: Octets of fields that are kept of all parts together; parts behind them are told as plain text.
+MAX_KEPT = 512 * 1024
 #: Lines that begin like a boundary and are none, before boundaries are looked for no more.
 MAX_FALSE_BOUNDARIES = 20_000
-#: Bodies in base64 or quoted-printable up to this many octets get their decoded size.
-MAX_SIZED = 1024 * 1024
 #: RFC 2046 §5.1.1 says 70; more occurs.
 MAX_BOUNDARY = 250
-
-_ADDRESS_FIELDS = {b"from", b"sender", b"reply-to", b"to", b"cc", b"bcc"}
-_ENVELOPE_FIELDS = _ADDRESS_FIELDS | {b"date", b"subject", b"in-reply-to", b"message-id"}
-_MIME_FIELDS = {
-    b"content-type", b"content-transfer-encoding", b"content-id", b"content-description", b"content-md5",
-    b"content-disposition", b"content-language", b"content-location",
-}  # fmt: skip
-_PART_FIELDS = frozenset(_MIME_FIELDS)
-_MESSAGE_FIELDS = frozenset(_ENVELOPE_FIELDS | _MIME_FIELDS)
+#: Lines are counted by blocks of this many octets.
+BLOCK = 1 << 20
 
 _TEXT = (b"text", b"plain")
 _MESSAGE = (b"message", b"rfc822")
@@ -57,15 +54,38 @@ _MESSAGES = {_MESSAGE, (b"message", b"global")}
 # RFC 2045 §5.2: what a part without Content-Type is.
 _DEFAULT_PARAMETERS = ((b"charset", b"us-ascii"),)
 
-Fields = Mapping[bytes, bytes]
+#: Id, description, MD5, disposition and its parameters, languages, location of a part; and of one that has none.
+_Described = tuple[
+    bytes | None, bytes | None, bytes | None, bytes | None, Parameters, tuple[bytes, ...], bytes | None
+]  # fmt: skip
+_NOT_DESCRIBED: _Described = (None, None, None, None, (), (), None)
+_DESCRIPTIONS = PART_FIELDS - {b"content-type", b"content-transfer-encoding"}
 
 
 def scan(data: Octets) -> Content:
     """Find out everything that is cached about a message. Takes any bytes."""
+    return examine(data)[0]
+
+
+def examine(data: Octets, completion: bytes = b"") -> tuple[Content, tuple[bytes, ...]]:
+    """What is cached about a message, and its thread keys; `completion` are header fields a prefix adds to its own.
+
+    Offsets count from the first byte of `data`; envelope and thread keys know the completion's Date and Message-ID
+    where the message has none.
+    """
     scanner = _Scanner(data)
     root, found = scanner.part(_Place(0, 0, _TEXT, message=True))
     header = data[0 : root.body] if root.body <= MAX_CACHED_HEADER else b""
-    return Content(VERSION, header, _envelope(found), root, preview(data, root))
+    told = envelope(found, scanner.addresses)
+    if completion and (told.date is None or told.message_id is None):
+        added = {name: unfold(raw) for name, raw in fields(completion, (b"date", b"message-id"))}
+        told = msgspec.structs.replace(
+            told,
+            date=added.get(b"date") if told.date is None else told.date,
+            message_id=added.get(b"message-id") if told.message_id is None else told.message_id,
+        )
+    content = Content(VERSION, header, told, root, preview(data, root), attributes(root, found))
+    return content, thread_keys(told.message_id, told.in_reply_to, found.get(b"references"))
 
 
 @dataclass(slots=True)
@@ -78,7 +98,7 @@ class _Boundary:
     closing: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Place:
     """Where a part begins and what is expected there."""
 
@@ -97,6 +117,9 @@ class _Scanner:
         self.open: list[_Boundary] = []
         self.parts = 0
         self.false_boundaries = 0
+        self.kept = 0
+        self.addresses = AddressParser()
+        self._newlines: list[int] = []
 
     def part(self, place: _Place) -> tuple[Part, Fields]:
         """The part that begins at `place` and ends before the next delimiter of any open multipart."""
@@ -104,44 +127,39 @@ class _Scanner:
         start = place.start
         limit = self.size if not place.depth else min(self.size, start + MAX_PART_HEADER)
         body = header_end(self.data, start, limit)
-        level = self._next(start)
-        if level >= 0 and self.open[level].at < body:
-            # The delimiter's own line break is not content (RFC 2046 §5.1.1); without an empty line all is header.
-            body = self._content_end(start, start)
+        if self.open:
+            level = self._next(start)
+            if level >= 0 and self.open[level].at < body:
+                # The delimiter's own line break is not content (RFC 2046 §5.1.1); without an empty line all is header.
+                body = self._content_end(start, start)
         block = self.data[start : min(body, start + MAX_HEADER)]
-        found = _first_fields(block, _MESSAGE_FIELDS if place.message else _PART_FIELDS)
+        found = first_fields(block, MESSAGE_FIELDS if place.message else PART_FIELDS)
+        if place.depth:
+            self.kept += sum(map(len, found.values()))
+            if self.kept > MAX_KEPT:
+                found = {}
         return self._typed(place, body, found), found
 
     def _typed(self, place: _Place, body: int, found: Fields) -> Part:
-        content_type = found.get(b"content-type")
-        kind = media_type(content_type) if content_type is not None else None
-        params: Parameters = _DEFAULT_PARAMETERS if place.default == _TEXT else ()
-        if kind is None or content_type is None:
-            kind = place.default
-        else:
-            params = parameters(content_type)
-        encoding = token(found[b"content-transfer-encoding"]) if b"content-transfer-encoding" in found else b""
+        kind, params = _type(found.get(b"content-type"), place.default)
+        encoding = b""
+        if b"content-transfer-encoding" in found:
+            raw = found[b"content-transfer-encoding"]
+            encoding = _usual_token(raw) if len(raw) <= _USUAL else token(raw)
         parts: tuple[Part, ...] = ()
-        message, envelope, decoded = None, None, -1
+        message, told, decoded = None, None, -1
         if kind[0] == b"multipart":
             parts, end = self._multipart(place, body, kind[1], parameter(params, b"boundary"))
         elif kind in _MESSAGES:
-            message, envelope, end = self._message(place, body, encoding)
+            message, told, end = self._message(place, body, encoding)
         else:
             end = self._content_end(body, body)
-            if encoding in IDENTITY:
-                decoded = end - body
-            elif end - body <= MAX_SIZED:
-                decoded = decoded_size(self.data[body:end], encoding)
-        disposition = found.get(b"content-disposition")
+            decoded = end - body if encoding in IDENTITY else decoded_size(self.data, body, end, encoding)
+        lines = self._lines(body, end) if kind[0] == b"text" or message is not None else 0
+        described = _NOT_DESCRIBED if _DESCRIPTIONS.isdisjoint(found) else _described(found)
         return Part(
-            place.start, body, end, kind[0], kind[1], params, encoding or b"7bit",
-            self._lines(body, end) if kind[0] == b"text" or message is not None else 0,
-            _unfolded(found, b"content-id"), _unfolded(found, b"content-description"), _unfolded(found, b"content-md5"),
-            (token(disposition) or None) if disposition is not None else None,
-            parameters(disposition) if disposition is not None else (),
-            _languages(found.get(b"content-language", b"")),
-            _unfolded(found, b"content-location"), parts, message, envelope, decoded,
+            place.start, body, end, kind[0], kind[1], params, encoding or b"7bit", lines, *described, parts, message,
+            told, decoded,
         )  # fmt: skip
 
     def _multipart(self, place: _Place, body: int, subtype: bytes, boundary: bytes) -> tuple[tuple[Part, ...], int]:
@@ -170,17 +188,18 @@ class _Scanner:
     def _message(self, place: _Place, body: int, encoding: bytes) -> tuple[Part, MailEnvelope, int]:
         if encoding in IDENTITY and place.depth < MAX_DEPTH and self.parts < MAX_PARTS:
             message, found = self.part(_Place(body, place.depth + 1, _TEXT, message=True))
-            return message, _envelope(found), message.end
+            return message, envelope(found, self.addresses), message.end
         # RFC 2046 §5.2.1 forbids encoding a message: what is encoded stays closed.
         end = self._content_end(body, body)
         return Part(body, body, end, lines=self._lines(body, end), decoded=end - body), MailEnvelope(), end
 
     def _next(self, position: int) -> int:
         """Level of the multipart whose delimiter comes next at or after position, -1 where none does."""
-        best, level = self.size + 1, -1
+        best, level = self.size, -1
         for index, boundary in enumerate(self.open):
             if boundary.at < position:
                 self._find(boundary, position)
+            # Of two alike the inner one: it is what its part was looking for.
             if boundary.at <= best and boundary.at < self.size:
                 best, level = boundary.at, index
         return level
@@ -194,6 +213,9 @@ class _Scanner:
                 break
             behind = found + len(needle)
             rest, line_break, _ = self.data[behind : behind + 200].partition(b"\n")
+            if rest == b"\r" and line_break:  # as nearly all are
+                boundary.at, boundary.closing, boundary.after = found + 1, False, behind + 2
+                return
             closing = rest.startswith(b"--")
             padding = rest[2:] if closing else rest
             if not padding.strip() and (line_break or behind + len(rest) == self.size):
@@ -206,7 +228,7 @@ class _Scanner:
 
     def _content_end(self, body: int, position: int) -> int:
         """End of the content that begins at body: the next delimiter's line break at or after position, or the end."""
-        level = self._next(position)
+        level = self._next(position) if self.open else -1
         if level < 0:
             return self.size
         end = self.open[level].at - 1  # the delimiter's own line break
@@ -215,47 +237,53 @@ class _Scanner:
         return max(body, end)
 
     def _lines(self, start: int, end: int) -> int:
-        count, step = 0, 1 << 20
-        for at in range(start, end, step):
-            count += self.data[at : min(at + step, end)].count(b"\n")
+        if end - start <= BLOCK:
+            count = self.data[start:end].count(b"\n")
+        else:
+            count = self._newlines_before(end) - self._newlines_before(start)
         # A last line without a line break is a line.
         return count + (1 if end > start and self.data[end - 1 : end] != b"\n" else 0)
 
-
-def _first_fields(block: bytes, wanted: frozenset[bytes]) -> Fields:
-    """The first field of each name; address fields that came several times are one list."""
-    found: dict[bytes, bytes] = {}
-    for name, value in fields(block, wanted):
-        if name not in found:
-            found[name] = value
-        elif name in _ADDRESS_FIELDS and len(found[name]) < MAX_HEADER:
-            found[name] += b"," + value
-    return found
+    def _newlines_before(self, position: int) -> int:
+        """Line breaks before a position; whole blocks are counted once, however deep messages lie in each other."""
+        blocks, rest = divmod(position, BLOCK)
+        known = self._newlines
+        while len(known) < blocks:
+            at = len(known) * BLOCK
+            known.append((known[-1] if known else 0) + self.data[at : at + BLOCK].count(b"\n"))
+        return (known[blocks - 1] if blocks else 0) + self.data[position - rest : position].count(b"\n")
 
 
-def _envelope(found: Fields) -> MailEnvelope:
-    lists = {name: parse_addresses(found[name]) for name in _ADDRESS_FIELDS if name in found}
-    author = lists.get(b"from", ())
-    return MailEnvelope(
-        _unfolded(found, b"date"),
-        _unfolded(found, b"subject"),
-        author,
-        # RFC 9051 §7.5.2: absent or empty, they default to From.
-        lists.get(b"sender") or author,
-        lists.get(b"reply-to") or author,
-        lists.get(b"to", ()),
-        lists.get(b"cc", ()),
-        lists.get(b"bcc", ()),
-        _unfolded(found, b"in-reply-to"),
-        _unfolded(found, b"message-id"),
+def _described(found: Fields) -> _Described:
+    disposition = found.get(b"content-disposition")
+    languages = found.get(b"content-language", b"").split(b",", 20)  # RFC 3282: a comma-separated list of tags
+    return (
+        value(found, b"content-id"),
+        value(found, b"content-description"),
+        value(found, b"content-md5"),
+        (token(disposition) or None) if disposition is not None else None,
+        parameters(disposition) if disposition is not None else (),
+        tuple(tag for tag in map(token, languages) if tag),
+        value(found, b"content-location"),
     )
 
 
-def _unfolded(found: Fields, name: bytes) -> bytes | None:
-    value = found.get(name)
-    return unfold(value) if value is not None else None
+#: Octets of a field that is worth remembering: it comes with message after message.
+_USUAL = 80
 
 
-def _languages(value: bytes) -> tuple[bytes, ...]:
-    # RFC 3282: a comma-separated list of tags.
-    return tuple(tag for tag in (token(piece) for piece in value.split(b",", 20)) if tag) if value else ()
+def _type(content_type: bytes | None, default: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], Parameters]:
+    """Media type and parameters; the default where there is none, or none that can be read (RFC 2045 §5.2)."""
+    if content_type is not None:
+        kind, params = (_usual_type if len(content_type) <= _USUAL else _read_type)(content_type)
+        if kind is not None:
+            return kind, params
+    return default, _DEFAULT_PARAMETERS if default == _TEXT else ()
+
+
+def _read_type(content_type: bytes) -> tuple[tuple[bytes, bytes] | None, Parameters]:
+    return media_type(content_type), parameters(content_type)
+
+
+_usual_type = lru_cache(512)(_read_type)
+_usual_token = lru_cache(64)(token)

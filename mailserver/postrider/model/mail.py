@@ -6,6 +6,8 @@ blob: the prefix a delivery adds is header fields in front of it and shifts noth
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 
@@ -66,10 +68,28 @@ class Part(MailValue, frozen=True):
     decoded: int = -1
 
 
+class Attribute(enum.IntFlag):
+    """What kind of message it is, as structure and header tell at delivery."""
+
+    #: A part that a client should offer to download (RFC 8621 §4.1.4 hasAttachment).
+    ATTACHMENT = 1
+    #: A text/calendar part.
+    CALENDAR = 2
+    #: Sent by a mailing list (RFC 2919, RFC 2369).
+    LIST = 4
+    #: Sent by a machine (RFC 3834).
+    AUTOMATIC = 8
+    #: OpenPGP or S/MIME (RFC 3156, RFC 8551).
+    ENCRYPTED = 16
+    SIGNED = 32
+    #: multipart/report: a bounce, a receipt, a complaint (RFC 6522).
+    REPORT = 64
+
+
 class Content(MailValue, frozen=True):
     """Everything cached about a message at delivery."""
 
-    #: Raised when the scanner learns something; older rows are made anew when they are read.
+    #: Raised when the scanner learns something; older rows are made anew when they are read. Fields only add.
     version: int
     #: The raw header block with its empty line, at most mime.parse.MAX_CACHED_HEADER octets, else b"".
     header: bytes
@@ -77,3 +97,5 @@ class Content(MailValue, frozen=True):
     root: Part
     #: First words of the text (RFC 8970), UTF-8.
     preview: str = ""
+    #: Bits of Attribute.
+    attributes: int = 0

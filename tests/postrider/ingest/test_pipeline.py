@@ -9,7 +9,7 @@ import dkim
 import pytest
 
 from postrider.contract import dkim as keypairs
-from postrider.ingest.content import cached_content
+from postrider.mime.cached import from_cache
 from postrider.ingest.examine import Examiner
 from postrider.ingest.pipeline import STAGES, Ingest, Stage
 from postrider.ingest.spool import IN_MEMORY
@@ -94,7 +94,7 @@ async def test_bytes_arrive_as_they_were_sent(site, envelope, size, chunk) -> No
     await site.take(message, envelope("alice@one.test"), chunk=chunk)
     (row,) = await site.inbox("alice@one.test")
     assert await site.store.reader.body("default/alice@one.test", row.blob) == message
-    assert cached_content(row.cached).root.end == len(message)
+    assert from_cache(row.cached).root.end == len(message)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_submission_is_completed_and_signed(site, envelope, keys) -> None:
     for index in range(2):
         assert verifier.verify(index, dnsfunc=lambda name, timeout=5: published[name.decode()])
     (inbox,) = await site.inbox("bob@two.test")
-    cached = cached_content(inbox.cached).envelope
+    cached = from_cache(inbox.cached).envelope
     assert (cached.date, cached.message_id) == (DATE, b"<" + token + b"@mx.one.test>")
 
 

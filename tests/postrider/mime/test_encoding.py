@@ -9,20 +9,43 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postrider.mime.encoding import decode_charset, decode_transfer, decode_words, decoded_size, known_charset
+from postrider.mime.encoding import decode_charset, decode_transfer, decode_words, decoded_size, decoder, known_charset
 
 
 @given(st.binary(max_size=300))
 def test_base64_round_trip_and_size(data: bytes) -> None:
     encoded = base64.encodebytes(data)
     assert decode_transfer(encoded, b"base64") == data
-    assert decoded_size(encoded, b"base64") == len(data)
+    assert decoded_size(encoded, 0, len(encoded), b"base64") == len(data)
     assert decode_transfer(quopri.encodestring(data), b"quoted-printable") == data
 
 
-@given(st.binary(max_size=100), st.sampled_from([b"base64", b"quoted-printable", b"x-unknown", b"7bit"]))
+_ENCODINGS = st.sampled_from([b"base64", b"quoted-printable", b"x-unknown", b"7bit"])
+_TRANSFERRED = st.one_of(
+    st.binary(max_size=100),
+    st.lists(st.sampled_from([b"YWJj", b"=", b"=4", b" ", b"\t", b"\r\n", b"\n", b"\r", b"x"])).map(b"".join),
+)
+
+
+@given(_TRANSFERRED, _ENCODINGS)
 def test_any_bytes_have_the_size_they_decode_to(data: bytes, encoding: bytes) -> None:
-    assert decoded_size(data, encoding) == len(decode_transfer(data, encoding))
+    assert decoded_size(b"xx" + data + b"xx", 2, 2 + len(data), encoding) == len(decode_transfer(data, encoding))
+
+
+@given(_TRANSFERRED, _ENCODINGS, st.integers(1, 9))
+def test_in_pieces_it_decodes_to_the_same(data: bytes, encoding: bytes, step: int) -> None:
+    decoding = decoder(encoding)
+    pieces = [decoding.feed(data[at : at + step]) for at in range(0, len(data), step)]
+    assert b"".join([*pieces, decoding.finish()]) == decode_transfer(data, encoding)
+
+
+@given(_TRANSFERRED, _ENCODINGS, st.integers(1, 9))
+def test_sizes_of_what_is_large_are_found_in_slices(data: bytes, encoding: bytes, step: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("postrider.mime.encoding.SLICE", step)
+        found = decoded_size(data, 0, len(data), encoding)
+    longest = max(map(len, data.split(b"\n")))
+    assert found == len(decode_transfer(data, encoding)) or (found == -1 and longest >= step)
 
 
 def test_damaged_base64() -> None:
@@ -33,6 +56,7 @@ def test_damaged_base64() -> None:
 
 def test_quoted_printable_drops_space_before_line_breaks() -> None:
     assert decode_transfer(b"a  \r\nb=20\t\nc=\r\nd", b"quoted-printable") == b"a\r\nb \ncd"
+    assert decode_transfer(b"a \t", b"quoted-printable") == b"a"
 
 
 @pytest.mark.parametrize(

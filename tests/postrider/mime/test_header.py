@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postrider.mime.addresses import GROUP_END, parse_addresses
+from postrider.mime.addresses import GROUP_END, AddressParser, parse_addresses
 from postrider.mime.header import fields, media_type, parameters, token, unfold, without_comments
 from postrider.model.mail import MailAddress
 
@@ -39,6 +39,13 @@ def one(name: bytes | None, mailbox: bytes | None, host: bytes | None) -> MailAd
         (b"\xc3\xa4 <\xc3\xa4@b.test>", (one(b"\xc3\xa4", b"\xc3\xa4", b"b.test"),)),
         (b'"open <a@b.test>', (one(None, b"open <a@b.test>", b""),)),
         (b"A <a@b.test", (one(b"A", b"a", b"b.test"),)),
+        (b"A  B\r\n C <a@b.test>, \"D\r\n E\" <d@e.test>", (
+            one(b"A B C", b"a", b"b.test"), one(b"D E", b"d", b"e.test"))),
+        (b"a@b.test; c@d.test", (one(None, b"a", b"b.test"), one(None, b"c", b"d.test"))),
+        (b"(x) a@b.test, B <b@c.test>, G: d@e.test, f@g.test;, h@i.test", (
+            one(b"x", b"a", b"b.test"), one(b"B", b"b", b"c.test"), one(None, b"G", None), one(None, b"d", b"e.test"),
+            one(None, b"f", b"g.test"), GROUP_END, one(None, b"h", b"i.test"))),
+        (b"a\"b\"c@d.test", (one(None, b'a"b"c', b"d.test"),)),
     ],
 )  # fmt: skip
 def test_address_lists(value: bytes, expected: tuple[MailAddress, ...]) -> None:
@@ -88,3 +95,28 @@ def test_media_types_and_tokens() -> None:
     assert token(b" Quoted-Printable;") == b"quoted-printable"
     assert token(b"\x00") == b""
     assert without_comments(b'a "(kept)" (gone (all)) b') == b'a "(kept)"  b'
+
+
+_USUAL = st.lists(
+    st.sampled_from(
+        [b"A B <a@b.test>", b'"C, D" <c@d.test>', b"e@f.test", b" =?utf-8?q?g?=\r\n <g@h.test> ", b"<i@j.test>"]
+    ),
+    min_size=1,
+)
+
+
+@given(_USUAL)
+def test_usual_addresses_are_read_as_unusual_ones_are(pieces: list[bytes]) -> None:
+    slowly = parse_addresses(b"(" + b",".join(pieces) + b")," + b",".join(b"()" + piece for piece in pieces))
+    assert parse_addresses(b",".join(pieces)) == slowly
+
+
+def test_words_of_one_message_are_limited() -> None:
+    parser = AddressParser()
+    assert len(parser.parse(b"(c) a@b.test," * 3000)) == 3000
+    assert len(parser.parse(b"(c) a@b.test," * 3000)) < 3000
+    assert len(parser.parse(b"a@b.test," * 3000)) == 3000
+
+
+def test_comments_are_limited() -> None:
+    assert len(without_comments(b"(x)a" * 5000)) < 5000

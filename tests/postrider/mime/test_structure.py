@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from postrider.mime.parse import scan
+from postrider.mime.parse import examine, scan
 from postrider.mime.structure import thread_keys
 
 HTML = b"Content-Type: text/html\n\n"
@@ -35,11 +35,19 @@ def test_a_character_cut_at_the_limit_is_left_out() -> None:
 
 
 def test_thread_keys() -> None:
-    own = thread_keys(b"Message-ID: <1@a>\n\n")
-    reply = thread_keys(b"References: <0@a>\n <1@a>\nIn-Reply-To: <1@a>\nMessage-ID: <2@a>\n\n")
+    own = thread_keys(b"<1@a>", None, None)
+    reply = thread_keys(b"<2@a>", b"<1@a>", b"<0@a>\n <1@a>")
     assert len(own) == 1
     assert len(reply) == 3
     assert own[0] in reply[1:]
     assert all(len(key) == 16 for key in reply)
-    assert thread_keys(b"Subject: none\n\n") == ()
-    assert len(thread_keys(b"References: " + b" ".join(b"<%d@a>" % i for i in range(1000)) + b"\n\n")) == 50
+    assert thread_keys(None, b"none", b"") == ()
+    assert len(thread_keys(None, None, b" ".join(b"<%d@a>" % i for i in range(1000)))) == 50
+
+
+def test_a_message_is_threaded_by_its_fields_and_by_what_was_added() -> None:
+    message = b"References: <0@a>\nIn-Reply-To: <1@a>\n\n"
+    content, keys = examine(message, b"Received: x\r\nMessage-ID: <2@a>\r\nDate: today\r\n")
+    assert keys == thread_keys(b"<2@a>", b"<1@a>", b"<0@a>")
+    assert (content.envelope.message_id, content.envelope.date) == (b"<2@a>", b"today")
+    assert examine(b"Message-ID: <3@a>\n\n", b"Message-ID: <2@a>\n")[0].envelope.message_id == b"<3@a>"
