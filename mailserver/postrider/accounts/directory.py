@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from postrider.contract import policy
 from postrider.contract.model import Alias, Domain, Mailbox, Server, Snapshot
 from postrider.contract.takers import Takers
 from postrider.mailauth.dkim import SigningKey, signing_key
@@ -49,6 +50,7 @@ class Directory:
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
         self._secrets = {row.name: row.value for row in snapshot.secrets}
         self._resolved: dict[Address, Resolved] = {}
+        self._policies: dict[Account, policy.Effective] = {}
 
     @property
     def server(self) -> Server:
@@ -102,6 +104,21 @@ class Directory:
         """The store's side of a mailbox."""
         return account_of(mailbox.namespace, mailbox.address)
 
+    def policy(self, mailbox: Mailbox) -> policy.Effective:
+        """How much mail a mailbox may hold and how long it is kept, as it, its domain and the server say together."""
+        account = self.account(mailbox)
+        found = self._policies.get(account)
+        if found is None:
+            home = self._home(mailbox)
+            levels = (mailbox, home.mailboxes, self.server.mailboxes) if home else (mailbox, self.server.mailboxes)
+            found = self._policies[account] = policy.effective(*levels)
+        return found
+
+    def domain_quota(self, mailbox: Mailbox) -> int:
+        """Bytes that all mailboxes of its domain may hold together; 0: unlimited."""
+        home = self._home(mailbox)
+        return home.quota_bytes if home else 0
+
     def may_send_as(self, login: str, address: Address) -> bool:
         """Whether the mailbox with the address `login` (normal form) may use `address` as a sender.
 
@@ -131,6 +148,9 @@ class Directory:
     def secret(self, name: str) -> str | None:
         """A named secret of the keys plane."""
         return self._secrets.get(name)
+
+    def _home(self, mailbox: Mailbox) -> Domain | None:
+        return self._takers.domains.get(mailbox.address.rpartition("@")[2])
 
     def _targets(self, alias: Alias) -> tuple[Address, ...]:
         targets = tuple(parse_address(target) for target in alias.targets)  # contract.check has seen that they are

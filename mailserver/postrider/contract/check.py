@@ -13,8 +13,19 @@ from typing import TypeVar
 
 import msgspec
 
-from postrider.contract import dkim, passwords, tls
-from postrider.contract.model import Alias, Certificate, DkimKey, Domain, Mailbox, NamedSecret, Server, Snapshot
+from postrider.contract import dkim, passwords, policy, storage, tls
+from postrider.contract.model import (
+    STORAGE_KEY,
+    Alias,
+    Certificate,
+    DkimKey,
+    Domain,
+    Mailbox,
+    NamedSecret,
+    Policy,
+    Server,
+    Snapshot,
+)
 from postrider.contract.takers import CATCH_ALL, Takers, claim_order, loops
 from postrider.model.address import AddressError, own_domain, parse_address
 
@@ -112,8 +123,14 @@ def _server(snapshot: Snapshot) -> _Found:
             ipaddress.ip_network(network)
         except ValueError as error:
             yield 0, Finding("InvalidNetwork", str(error), "Write networks as in 10.0.0.0/8.", drops=False)
+    yield from ((0, finding) for finding in _policy(server.mailboxes, drops=False))
+    secrets = {row.name: row.value for row in snapshot.secrets}
+    for id_ in server.storage.encryption_keys:
+        if fault := storage.fault(secrets.get(STORAGE_KEY + id_)):
+            message = f"the key {id_!r} of the store {fault}"
+            yield 0, Finding("BadStorageKey", message, storage.REMEDY, drops=False)
     relay = server.relay
-    if relay is not None and relay.password_key and relay.password_key not in {row.name for row in snapshot.secrets}:
+    if relay is not None and relay.password_key and relay.password_key not in secrets:
         message = f"the relay's password {relay.password_key!r} is not there"
         yield 0, Finding("SecretMissing", message, "Create the Secret the relay refers to.", drops=False)
 
@@ -134,6 +151,9 @@ def _domains(snapshot: Snapshot) -> _Found:
         if missing := [selector for selector in row.selectors if (row.name, selector) not in keys]:
             message = f"no key for the selector {_listed(missing)}: mail is not signed with it"
             yield at, Finding("KeyMissing", message, "Create the DkimKey, or restore its Secret.", drops=False)
+        yield from ((at, finding) for finding in _policy(row.mailboxes))
+        if row.quota_bytes < 0:
+            yield at, Finding("InvalidQuota", f"a quota of {row.quota_bytes} bytes", "Set a quota of 0 (none) or more.")
     for at, winner in _losers([(at, row.name, row) for at, row in valid]):
         yield at, _conflict(rows[at].name, "MailDomain", winner)
 
@@ -160,8 +180,11 @@ def _mailbox(row: Mailbox, names: Collection[str]) -> Iterator[Finding]:
             yield Finding(
                 "InvalidPassword", f"the password is {wrong}", "Store a password, or a hash of a known scheme."
             )
-    if row.quota_bytes < 0:
-        yield Finding("InvalidQuota", f"a quota of {row.quota_bytes} bytes", "Set a quota of 0 (none) or more.")
+    yield from _policy(row)
+
+
+def _policy(row: Policy, *, drops: bool = True) -> Iterator[Finding]:
+    return (Finding(*fault, drops=drops) for fault in policy.faults(row))
 
 
 def _alias(row: Alias, names: Collection[str]) -> Iterator[Finding]:

@@ -62,6 +62,51 @@ class QueuePolicy(Row, frozen=True):
     smtp_port: Port = 25
 
 
+#: Special uses (RFC 6154 §2) whose mail may have an end: the field of Retention that says when, without the "\\".
+SPECIAL_USES = ("archive", "drafts", "junk", "sent", "trash")
+#: Starts the names of rows of the keys plane that hold keys of Storage.encryption_keys.
+STORAGE_KEY = "storage-key/"
+
+
+class Retention(Row, frozen=True):
+    """Seconds after which mail in folders with a special use is removed; 0 keeps it, None says nothing."""
+
+    archive: Seconds | None = None
+    drafts: Seconds | None = None
+    junk: Seconds | None = None
+    sent: Seconds | None = None
+    trash: Seconds | None = None
+
+
+class Policy(Row, frozen=True, kw_only=True):
+    """How much mail an account may hold and how long it is kept; what is None is said by the domain, then the server.
+
+    `contract.policy.effective` puts the three together.
+    """
+
+    #: 0: unlimited.
+    quota_bytes: Bytes | None = None
+    #: What senders hear of a full account or domain: try again later, or no.
+    when_full: Literal["defer", "reject"] | None = None
+    #: Percentages of the quota at which the user is warned; () never.
+    quota_warnings: tuple[Annotated[int, Meta(ge=1, le=100)], ...] | None = None
+    #: Seconds that expunged mail can be brought back; 0: it is gone at once.
+    undelete: Seconds | None = None
+    retention: Retention = Retention()
+    #: Nothing is removed for good while any of the three says so.
+    legal_hold: bool = False
+
+
+class Storage(Row, frozen=True):
+    """How the data directory keeps mail."""
+
+    #: Where bodies go: decided at the first start of a data directory, for good.
+    blobs: Literal["packs", "maildir"] = "packs"
+    #: Ids of the keys that wrap the accounts' own, the newest first: it wraps, all of them unwrap. () is in the clear.
+    #: Each is 32 bytes in base64, the row STORAGE_KEY + id of the keys plane.
+    encryption_keys: tuple[str, ...] = ()
+
+
 class Server(Row, frozen=True):
     """The fleet: what one MailServer says."""
 
@@ -76,6 +121,9 @@ class Server(Row, frozen=True):
     proxy_networks: tuple[str, ...] = ()
     #: The address failures of nobody's mail are told to; "" is postmaster@hostname.
     postmaster: str = ""
+    storage: Storage = Storage()
+    #: What holds for mailboxes whose own row and domain do not say otherwise.
+    mailboxes: Policy = Policy()
 
 
 class Domain(Row, frozen=True):
@@ -91,11 +139,15 @@ class Domain(Row, frozen=True):
     selectors: tuple[str, ...] = ()
     #: Separates the user from the detail in local parts; "" switches sub-addressing off.
     subaddress_separator: str = "+"
+    #: Bytes that all its mailboxes may hold together; 0: unlimited.
+    quota_bytes: Bytes = 0
+    #: What holds for those of its mailboxes whose own row does not say otherwise.
+    mailboxes: Policy = Policy()
     #: Generation in which this row last changed: who has loaded that one serves the row as it is.
     changed: int = 0
 
 
-class Mailbox(Row, frozen=True):
+class Mailbox(Policy, frozen=True, kw_only=True):
     """One account: `address` in its normal form (model.address.Address.key)."""
 
     address: str
@@ -106,7 +158,6 @@ class Mailbox(Row, frozen=True):
     verifiers: tuple[str, ...] = ()
     #: What the verifiers were made from: "uid/resourceVersion/key" of the Secret.
     password_source: str = ""
-    quota_bytes: Bytes = 0  # 0: unlimited
     #: As Domain.since; Mailboxes and Aliases compete for addresses.
     since: int = 0
     display_name: str = ""
@@ -174,7 +225,7 @@ class Certificate(Row, frozen=True):
 
 
 class NamedSecret(Row, frozen=True):
-    """Another secret the configuration refers to by name (relay passwords)."""
+    """Another secret the configuration refers to by name (relay passwords, keys of the store)."""
 
     name: str
     value: str

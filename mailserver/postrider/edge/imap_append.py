@@ -23,7 +23,7 @@ async def begin(session: ImapSession, event: e.AppendMessage) -> None:
                 raise
             session.refuse("There is no such mailbox", b"TRYCREATE")
             return
-    quota = session.user.mailbox.quota_bytes
+    quota = session.user.actions.allowed.quota_bytes
     if quota:
         used, _ = await session.deps.store.reader.usage(session.user.account)
         if used + sum(one.event.size for one in session.arriving) + event.size > quota:

@@ -12,7 +12,7 @@ from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox
 from postrider.edge.driver import Connection
 from postrider.ingest.spool import Spool
-from postrider.mailbox.actions import Actions
+from postrider.mailbox.actions import Actions, allowance
 from postrider.mailbox.names import found_name
 from postrider.mailbox.view import News, NoSuchMessage, View
 from postrider.mime import parse
@@ -248,7 +248,8 @@ class ImapSession:
     def log_in(self, mailbox: Mailbox) -> None:
         """This is who we speak with."""
         account = account_of(mailbox.namespace, mailbox.address)
-        self.user_or_none = User(mailbox, account, Actions(self.deps.store.writer, account, mailbox.quota_bytes))
+        allowed = allowance(self.deps.directory(), mailbox)
+        self.user_or_none = User(mailbox, account, Actions(self.deps.store.writer, account, allowed))
 
     def select(self, view: View | None) -> None:
         """A mailbox is selected now, or none is."""

@@ -63,15 +63,17 @@ def intake(message: Message) -> Intake:
 
 
 def _deliver(message: Message) -> Iterator[Deliver]:
+    directory = message.directory
     for one in message.routed.local:
         yield Deliver(
             account_of(one.mailbox.namespace, one.mailbox.address),
             message.prefix.local,
             special_use=message.verdict.special_use,
-            quota_bytes=one.mailbox.quota_bytes,
+            quota_bytes=directory.policy(one.mailbox).quota_bytes,
             recipient=str(one.recipient.address),
             notify=one.recipient.notify.value,
             orcpt=one.recipient.orcpt,
+            domain_quota_bytes=directory.domain_quota(one.mailbox),
         )
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from postrider.accounts.directory import Directory
+from postrider.contract.model import Mailbox
 from postrider.mailbox.names import normal_name
 from postrider.store import transactions as t
 from postrider.store.ports import Reader, Writer
@@ -44,22 +46,48 @@ class FlagsStored:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowance:
+    """How much one account may hold, and what becomes of what it expunges."""
+
+    #: Of the account and of its whole domain; 0 is unlimited.
+    quota_bytes: int = 0
+    domain_quota_bytes: int = 0
+    #: What is expunged stays for a while, hidden (undelete window, legal hold).
+    keep: bool = False
+
+
+def allowance(directory: Directory, mailbox: Mailbox) -> Allowance:
+    """What is declared for a mailbox."""
+    policy = directory.policy(mailbox)
+    return Allowance(policy.quota_bytes, directory.domain_quota(mailbox), policy.keeps)
+
+
+@dataclass(frozen=True, slots=True)
 class Actions:
     """Changes one account's mail. Every method raises StoreError when the store refuses; then its slice is undone."""
 
     writer: Writer
     account: Account
-    #: 0 is unlimited.
-    quota_bytes: int = 0
+    allowed: Allowance = Allowance()
 
     async def append(self, mailbox_id: int, messages: Sequence[t.NewMessage]) -> t.Uids:
         """Store messages, all or none (RFC 3502)."""
-        return await self.writer.commit(t.Append(self.account, mailbox_id, tuple(messages), self.quota_bytes))
+        limits = self.allowed
+        return await self.writer.commit(
+            t.Append(self.account, mailbox_id, tuple(messages), limits.quota_bytes, limits.domain_quota_bytes)
+        )
 
     async def copy(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
         """Copy messages, all or none; UIDs that are gone are passed over."""
         return await self.writer.commit(
-            t.Copy(self.account, mailbox_id, tuple(uids), target_id, quota_bytes=self.quota_bytes)
+            t.Copy(
+                self.account,
+                mailbox_id,
+                tuple(uids),
+                target_id,
+                quota_bytes=self.allowed.quota_bytes,
+                domain_quota_bytes=self.allowed.domain_quota_bytes,
+            )
         )
 
     async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
@@ -97,7 +125,8 @@ class Actions:
         r"""Remove those of the UIDs that carry \Deleted, slice by slice; returns what is gone."""
         gone: list[int] = []
         for start in range(0, len(uids), SLICE):
-            done = await self.writer.commit(t.Expunge(self.account, mailbox_id, tuple(uids[start : start + SLICE])))
+            some = tuple(uids[start : start + SLICE])
+            done = await self.writer.commit(t.Expunge(self.account, mailbox_id, some, self.allowed.keep))
             gone.extend(done.uids)
         return tuple(gone)
 
@@ -119,7 +148,7 @@ class Actions:
 
     async def delete(self, mailbox_id: int) -> None:
         """Remove a folder with its messages."""
-        await self.writer.commit(t.DeleteMailbox(self.account, mailbox_id))
+        await self.writer.commit(t.DeleteMailbox(self.account, mailbox_id, self.allowed.keep))
 
     async def rename(self, mailbox_id: int, name: str) -> None:
         """Rename a folder and those below it. Raises StoreError(INVALID) for a name no folder may have."""

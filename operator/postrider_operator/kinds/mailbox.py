@@ -1,4 +1,4 @@
-"""Mailbox: one account with its address, password and quota."""
+"""Mailbox: one account with its address, its password, and how its mail is kept."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from postrider_operator.kinds.keeping import Keeping
 from postrider_operator.kinds.resource import (
     AGE,
     MESSAGE,
@@ -20,7 +21,7 @@ from postrider_operator.kinds.resource import (
     Status,
     ruled,
 )
-from postrider_operator.kinds.texts import AddressText, SizeText
+from postrider_operator.kinds.texts import AddressText
 
 
 class PasswordRef(Model):
@@ -30,7 +31,7 @@ class PasswordRef(Model):
     key: str = Field(default="password", description="Key within the Secret's data.", min_length=1, max_length=253)
 
 
-class MailboxSpec(Model):
+class MailboxSpec(Keeping):
     """What is wanted of a mailbox. Only the address is required."""
 
     address: AddressText = Field(
@@ -46,13 +47,11 @@ class MailboxSpec(Model):
         "generates a password into the Secret <name of the Mailbox>-password with the keys username, password and "
         "host. A changed Secret is a changed password within seconds.",
     )
-    quota: SizeText | None = Field(
-        default=None, description="How much mail it may hold, such as 5Gi; no limit where it is not said."
-    )
     deletion_policy: DeletionPolicy = Field(
         default="Retain",
         description="What becomes of the mail and the generated password Secret when the Mailbox is deleted: Retain "
-        "keeps both for a Mailbox of this name and address made later; Delete removes them.",
+        "keeps both for a Mailbox of this name and address made later; Delete removes them, the mail not before a "
+        "legal hold ends.",
     )
 
 

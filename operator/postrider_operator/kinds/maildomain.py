@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from postrider_operator.kinds.keeping import Keeping
 from postrider_operator.kinds.resource import (
     AGE,
     MESSAGE,
@@ -22,7 +23,7 @@ from postrider_operator.kinds.resource import (
     condition_column,
     ruled,
 )
-from postrider_operator.kinds.texts import DomainText
+from postrider_operator.kinds.texts import DomainText, SizeText
 
 _EFFECTIVE = "(has({0}.spec) && has({0}.spec.domain) ? {0}.spec.domain : {0}.metadata.name)"
 
@@ -52,6 +53,15 @@ class MailDomainSpec(Model):
         "Empty switches sub-addresses off.",
         max_length=1,
         json_schema_extra=ruled(Rule("self.matches(r'^[+=_.-]?$')", "the separator is one of + = _ . - or empty")),
+    )
+    quota: SizeText | None = Field(
+        default=None,
+        description="How much mail all mailboxes of the domain may hold together, such as 500Gi; no limit where it is "
+        "not said. What one of them may hold is mailboxes.quota.",
+    )
+    mailboxes: Keeping = Field(
+        default=Keeping(),
+        description="What holds for the domain's mailboxes where a Mailbox does not say otherwise.",
     )
     deletion_policy: DeletionPolicy = Field(
         default="Retain",

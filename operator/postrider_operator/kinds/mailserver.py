@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
+from postrider_operator.kinds.keeping import Keeping
 from postrider_operator.kinds.mailbox import PasswordRef
 from postrider_operator.kinds.maildomain import DnsRecord
 from postrider_operator.kinds.resource import (
@@ -24,20 +25,10 @@ from postrider_operator.kinds.resource import (
     Status,
     ruled,
 )
+from postrider_operator.kinds.storage import STORAGE_RULES, Storage
 from postrider_operator.kinds.texts import AddressText, DomainText, DurationText, SizeText
 
 _PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
-
-
-class Storage(Model):
-    """The volume that holds all mail. It outlives the MailServer unless deletionPolicy says otherwise."""
-
-    size: SizeText = Field(default="10Gi", description="How large the volume is; it may grow, never shrink.")
-    class_name: str | None = Field(
-        default=None,
-        description="StorageClass of the volume; the cluster's default where it is not said. It cannot be changed.",
-        max_length=253,
-    )
 
 
 class Tls(Model):
@@ -187,6 +178,10 @@ class MailServerSpec(Model):
     relay: Relay | None = Field(
         default=None, description="A server that takes all mail for other domains; without it MX records are asked."
     )
+    mailboxes: Keeping = Field(
+        default=Keeping(),
+        description="What holds for all mailboxes where neither a Mailbox nor its MailDomain says otherwise.",
+    )
     postmaster: AddressText | None = Field(
         default=None, description="Who receives mail to postmaster where a domain has none, and reports of failures."
     )
@@ -248,12 +243,7 @@ class MailServer(Resource):
 
     spec: MailServerSpec = Field(
         json_schema_extra=ruled(
-            Rule(
-                "(has(self.storage) && has(self.storage.className) ? self.storage.className : '') == "
-                "(has(oldSelf.storage) && has(oldSelf.storage.className) ? oldSelf.storage.className : '')",
-                "the class cannot be changed: move the mail to a new MailServer",
-                ".storage.className",
-            ),
+            *STORAGE_RULES,
             Rule(
                 "!has(self.relay) || !has(self.relay.username) || self.relay.username == '' || "
                 "has(self.relay.passwordSecretRef)",

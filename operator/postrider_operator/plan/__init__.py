@@ -15,6 +15,7 @@ from postrider_operator.plan import (
     server_status,
     snapshot,
     status,
+    storage,
     workload,
 )
 from postrider_operator.plan.desired import Desired
@@ -35,7 +36,8 @@ def plan(world: World) -> Desired:
     keys = dkim.plan_keys(world, own, settled, findings)
     generates, applies = secrets.generate(world, own, settled, findings)
     issued = certificates.plan_certificates(world, findings)
-    parts = snapshot.Parts(remembered, settled, keys, issued.rows, secrets.relay(world, findings))
+    stored = storage.plan_storage(world, findings)
+    parts = snapshot.Parts(remembered, settled, keys, issued.rows, secrets.relay(world, findings), stored)
     published = snapshot.build(world, own, parts, findings)
     objects = publish.objects(world, server, published.snapshot, findings) if published.snapshot else publish.Objects()
     pods, unwanted = ([], []) if world.local else workload.workload(world, server, findings)
@@ -58,7 +60,7 @@ def plan(world: World) -> Desired:
 def wanted_secrets(world: World) -> frozenset[str]:
     """Names of all Secrets whose content the plan looks at; `World.secrets` has those that exist."""
     own = certificates.wanted(world) | dkim.wanted(world)
-    return frozenset(own) | frozenset(secrets.wanted(world))
+    return frozenset(own) | frozenset(secrets.wanted(world)) | frozenset(storage.wanted(world))
 
 
 def known_names(world: World) -> frozenset[Ref]:

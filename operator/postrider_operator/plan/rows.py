@@ -8,12 +8,22 @@ from typing import TypeVar
 
 import msgspec
 
-from postrider.contract.model import Alias, DkimKey, Domain, Limits, Mailbox, QueuePolicy, Relay, Server, Snapshot
+from postrider.contract.model import (
+    Alias,
+    DkimKey,
+    Domain,
+    Limits,
+    Mailbox,
+    QueuePolicy,
+    Relay,
+    Server,
+    Snapshot,
+)
 from postrider.model.address import AddressError, normal_domain, own_domain, parse_address
 from postrider_operator import kinds
 from postrider_operator.kinds.mailserver import Relay as RelaySpec
 from postrider_operator.kinds.texts import duration_seconds, size_bytes
-from postrider_operator.plan import secrets
+from postrider_operator.plan import keeping, secrets
 from postrider_operator.plan.claims import Key, Settled
 from postrider_operator.plan.dkim import Keys
 from postrider_operator.plan.findings import Finding, Findings, busy
@@ -73,6 +83,7 @@ def server_row(world: World, findings: Findings) -> Server | None:
         ),
         relay=_relay(spec.relay),
         postmaster=_target(spec.postmaster) if spec.postmaster else "",
+        **keeping.defaults(spec.mailboxes),
     )
 
 
@@ -99,6 +110,8 @@ def domain_rows(world: World, mine: Mine, keys: Keys, settled: Settled, findings
             since=settled.since[claim],
             selectors=tuple(selectors.get(name, ())),
             subaddress_separator=domain.spec.subaddress_separator,
+            quota_bytes=size_bytes(domain.spec.quota) if domain.spec.quota else 0,
+            **keeping.defaults(domain.spec.mailboxes),
         )
         rows.append(row)
     return rows
@@ -125,10 +138,10 @@ def mailbox_rows(world: World, mine: Mine, settled: Settled, findings: Findings)
             resource=mailbox.metadata.name,
             verifiers=login.verifiers,
             password_source=login.source,
-            quota_bytes=size_bytes(mailbox.spec.quota) if mailbox.spec.quota else 0,
             since=settled.since[claim],
             display_name=mailbox.spec.display_name,
             release=mailbox.spec.deletion_policy == "Delete",
+            **keeping.fields(mailbox.spec),
         )
         rows.append(row)
     return rows

@@ -103,8 +103,8 @@ def relay(world: World, findings: Findings) -> tuple[NamedSecret, ...]:
     return (NamedSecret(name=RELAY, value=found[1]),)
 
 
-def text(world: World, name: str, key: str) -> tuple[Secret, str] | Finding:
-    """An entry of a Secret as text, without the line end that editors leave; or why it cannot be had."""
+def entry(world: World, name: str, key: str) -> tuple[Secret, bytes] | Finding:
+    """An entry of a Secret, or why it cannot be had."""
     if name in world.unreadable:
         return Finding(
             "SecretUnreadable", f"Secret {name} cannot be read: {world.unreadable[name]}", "It is tried again.", True
@@ -115,8 +115,17 @@ def text(world: World, name: str, key: str) -> tuple[Secret, str] | Finding:
     if key not in secret.data:
         keys = ", ".join(sorted(secret.data)) or "none"
         return Finding("SecretKeyNotFound", f"Secret {name} has no key {key} (it has {keys})", f"Add the key {key}.")
+    return secret, secret.data[key]
+
+
+def text(world: World, name: str, key: str) -> tuple[Secret, str] | Finding:
+    """An entry of a Secret as text, without the line end that editors leave; or why it cannot be had."""
+    found = entry(world, name, key)
+    if isinstance(found, Finding):
+        return found
+    secret, data = found
     try:
-        value = secret.data[key].decode().rstrip("\r\n")
+        value = data.decode().rstrip("\r\n")
     except UnicodeDecodeError:
         return Finding("SecretUnreadable", f"key {key} of Secret {name} is not UTF-8 text", "Store text.")
     if not value:

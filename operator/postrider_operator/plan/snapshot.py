@@ -17,6 +17,7 @@ from postrider_operator.plan.desired import GROUP
 from postrider_operator.plan.dkim import Keys
 from postrider_operator.plan.findings import Finding, Findings, busy
 from postrider_operator.plan.mine import Mine
+from postrider_operator.plan.storage import Stored, with_storage
 from postrider_operator.world import Ref, World
 
 #: Annotation of a MailServer: the held generation whose losses are meant.
@@ -57,11 +58,13 @@ class Parts:
     keys: Keys
     certificates: tuple[Certificate, ...]
     secrets: tuple[NamedSecret, ...]
+    #: None while mail could only be stored in another way than it is to be.
+    stored: Stored | None
 
 
 def build(world: World, mine: Mine, parts: Parts, findings: Findings) -> Published:
     """Everything declared as one snapshot; what is wrong with single objects is noted in `findings`."""
-    server = rows.server_row(world, findings)
+    server = with_storage(rows.server_row(world, findings), parts.stored)
     if server is None or not parts.certificates:
         return Published(world.previous)
     settled = parts.settled
@@ -73,7 +76,7 @@ def build(world: World, mine: Mine, parts: Parts, findings: Findings) -> Publish
         aliases=tuple(rows.alias_rows(world, mine, settled, findings)),
         keys=tuple(parts.keys.rows),
         certificates=parts.certificates,
-        secrets=parts.secrets,
+        secrets=(*parts.secrets, *(parts.stored.keys if parts.stored else ())),
     )
     good = _good(world, declared, findings)
     good, held = _with_losses_held(world, good)

@@ -1,5 +1,7 @@
 """What check finds, and that leaving it out leaves a snapshot without findings."""
 
+import base64
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -14,9 +16,12 @@ from postrider.contract.model import (
     Domain,
     Mailbox,
     NamedSecret,
+    Policy,
     Relay,
+    Retention,
     Server,
     Snapshot,
+    Storage,
 )
 
 GOOD = Snapshot(
@@ -194,6 +199,29 @@ def test_a_verifier_that_cannot_be_checked_is_told_without_its_text(verifier: st
 
 def test_a_quota_is_not_negative() -> None:
     assert found(mailboxes=mailbox(quota_bytes=-1)) == [("Mailbox", "new@example.org", "InvalidQuota")]
+    domains = (msgspec.structs.replace(GOOD.domains[0], quota_bytes=-1), GOOD.domains[1])
+    assert ("MailDomain", "org", "InvalidQuota") in found(domains=domains)
+
+
+def test_how_mail_is_kept_is_looked_at_on_every_level() -> None:
+    minute = Retention(trash=60)
+    assert found(mailboxes=mailbox(retention=minute)) == [("Mailbox", "new@example.org", "InvalidRetention")]
+    domains = (*GOOD.domains, Domain(name="new.example", mailboxes=Policy(retention=minute)))
+    assert found(domains=domains) == [("MailDomain", "new.example", "InvalidRetention")]
+    server = msgspec.structs.replace(GOOD.server, mailboxes=Policy(retention=minute))
+    assert found(server=server) == [("MailServer", "default", "InvalidRetention")]
+    assert not any(problem.drops for problem in check(msgspec.structs.replace(GOOD, server=server)))
+
+
+def test_keys_of_the_store_are_there_and_32_bytes() -> None:
+    server = msgspec.structs.replace(GOOD.server, storage=Storage(encryption_keys=("b", "a")))
+    good, short = base64.b64encode(bytes(range(32))).decode(), base64.b64encode(b"too short").decode()
+    rows = (NamedSecret(name="storage-key/a", value=good), NamedSecret(name="storage-key/b", value=good))
+    assert found(server=server, secrets=rows) == []
+    assert found(server=server, secrets=rows[:1]) == [("MailServer", "default", "BadStorageKey")]
+    wrong = (*rows[:1], NamedSecret(name="storage-key/b", value=short))
+    (problem,) = check(msgspec.structs.replace(GOOD, server=server, secrets=wrong))
+    assert problem.message == "the key 'b' of the store has 9 bytes in base64, not 32"
 
 
 ED25519 = dkim.generate("Ed25519")

@@ -21,6 +21,9 @@ def said(kind: str, spec: Any, before: Any = None, name: str = "m") -> str:
     return "; ".join(str(problem) for problem in validate.problems(now, last if before is not None else None))
 
 
+KEY = {"id": "2026a", "keySecretRef": {"name": "mail-key"}}
+MAILDIR, SECRET = {"blobs": "maildir"}, {"encryption": {"keys": [KEY]}}
+
 GOOD = [
     ("Mailbox", {"address": "alice@example.org", "quota": "1.5Gi"}),
     ("Mailbox", {"address": "o'neil+x@example.org", "quota": 5000000}),
@@ -31,6 +34,13 @@ GOOD = [
     ("MailDomain", {"domain": "bücher.example", "serverRef": {"name": "other"}, "subaddressSeparator": "-"}),
     ("DkimKey", {"domain": "example.org", "selector": "s1.mail", "algorithm": "Ed25519"}),
     ("MailServer", {"hostname": "mail.example.org", "queue": {"lifetime": "2d12h"}, "storage": {"size": "10Gi"}}),
+    (
+        "Mailbox",
+        {"address": "a@b.example", "quota": 0, "quotaWarnings": [50, 100], "undelete": "0d", "legalHold": True},
+    ),
+    ("MailDomain", {"quota": "1Ti", "mailboxes": {"quota": "5Gi", "whenFull": "Reject", "undelete": "36h"}}),
+    ("MailServer", {"hostname": "m.example", "mailboxes": {"retention": {"trash": "30d", "junk": "9999d"}}}),
+    ("MailServer", {"hostname": "m.example", "storage": {"blobs": "maildir", "encryption": {"keys": [KEY]}}}),
     (
         "MailServer",
         {"hostname": "m.example", "relay": {"host": "r.example"}, "pod": {"affinity": {"any": {"thing": 1}}}},
@@ -68,6 +78,19 @@ BAD = [
     ),
     ("Alias", {"address": "a@b.example", "targets": []}, "spec.targets"),
     ("Alias", {"address": "a@b.example", "targets": ["a@b.example", "nobody"]}, "spec.targets[1]: an address is"),
+    ("Mailbox", {"address": "a@b.example", "whenFull": "reject"}, "spec.whenFull: must be Defer or Reject"),
+    ("Mailbox", {"address": "a@b.example", "quotaWarnings": [101]}, "spec.quotaWarnings[0]"),
+    ("Mailbox", {"address": "a@b.example", "undelete": "7"}, "spec.undelete: a number with d, h, m or s"),
+    (
+        "Mailbox",
+        {"address": "a@b.example", "retention": {"trash": "1m"}},
+        "spec.retention.trash: mail is removed after",
+    ),
+    ("Mailbox", {"address": "a@b.example", "retention": {"inbox": "1d"}}, "spec.retention.inbox: unknown field"),
+    ("MailDomain", {"mailboxes": {"retention": {"junk": "30"}}}, "spec.mailboxes.retention.junk: mail is removed"),
+    ("MailServer", {"hostname": "m.example", "storage": {"encryption": {"keys": []}}}, "spec.storage.encryption.keys"),
+    ("MailServer", {"hostname": "m.example", "storage": {"encryption": {"keys": [KEY, KEY]}}}, "the same id"),
+    ("MailServer", {"hostname": "m.example", "storage": {"blobs": "files"}}, "must be packs or maildir"),
     ("MailDomain", {"domain": "bad_domain"}, "not a domain name"),
     ("MailDomain", {"subaddressSeparator": "x"}, "the separator is one of"),
     ("DkimKey", {"domain": "example.org", "selector": "s_1"}, "spec.selector: not a selector"),
@@ -97,6 +120,8 @@ CHANGED = [
         {"domain": "a.b", "selector": "s", "algorithm": "Ed25519"},
         "spec.algorithm: the algorithm cannot be changed",
     ),
+    ("MailServer", {"hostname": "m.example"}, {"hostname": "m.example", "storage": MAILDIR}, "blobs: what bodies are"),
+    ("MailServer", {"hostname": "m.example"}, {"hostname": "m.example", "storage": SECRET}, "cannot be switched off"),
 ]
 
 
@@ -106,6 +131,8 @@ def test_what_cannot_be_changed(kind: str, now: Any, before: Any, message: str) 
 
 
 def test_an_effective_value_may_be_written_in_another_way() -> None:
+    plain, packs = {"hostname": "m.example"}, {"hostname": "m.example", "storage": {"blobs": "packs"}}
+    assert said("MailServer", plain, packs) == said("MailServer", packs, plain) == ""
     assert said("MailDomain", {"domain": "one.example"}, {}, name="one.example") == ""
     spec = {"domain": "a.b", "selector": "s"}
     assert said("DkimKey", spec | {"algorithm": "RSA"}, spec) == ""
