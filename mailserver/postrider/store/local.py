@@ -58,17 +58,17 @@ class LocalWriter:
                 self._waiting.clear()
 
     def _serve(self) -> None:
-        more = True
+        rest: float | None = 0.0
         while True:
             with self._wake:
-                if not self._waiting and not more and not self._closing:
-                    self._wake.wait()
+                if not self._waiting and rest != 0 and not self._closing:
+                    self._wake.wait(rest)
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
                 if not batch and self._closing:
                     break
             if batch:
                 self._commit(batch)
-            more = self._committer.between()
+            rest = self._committer.between()
         self._committer.close()
 
     def _commit(self, batch: list[_Waiting]) -> None:

@@ -8,6 +8,7 @@ from postrider.store import client, directory
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.memory.store import MemoryStore
+from postrider.store.pack_reader import PackReader
 from postrider.store.ports import Store
 from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
@@ -57,6 +58,6 @@ def memory(options: Options | None = None) -> Store:
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:
     return SqliteReader(
         database.open_reader(directory.database_path(path)),
-        directory.packs_directory(path),
+        PackReader(directory.packs_directory(path)),
         lambda account: writer.commit(OpenAccount(account)),
     )

@@ -6,38 +6,42 @@ import os
 from collections import OrderedDict
 from pathlib import Path
 
-from postrider.store import packs, records
-from postrider.store.packs import pack_path
-from postrider.store.records import HEADER_SIZE, BadRecord
+from postrider.store import framing
+from postrider.store.blobs import Moved, Place
+from postrider.store.codecs import FRAME
+from postrider.store.pack_files import pack_path, read_head
+from postrider.store.records import BARE, BadRecord
 from postrider.store.transactions import Reason, StoreError
 
 _OPEN_PACKS = 64
-#: Pack and offset of a record.
-Place = tuple[int, int]
 
 
 class PackReader:
-    """Reads records; keeps the packs used last open."""
+    """Reads records; keeps the packs used last open. Implements blobs.BlobReader."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._files: OrderedDict[int, int] = OrderedDict()
 
     def read(self, place: Place, start: int, length: int | None) -> bytes:
-        """A range of the body. Raises StoreError(UNAVAILABLE); a whole body's checksum is verified."""
+        """A range of the body; every frame it touches is verified. Raises StoreError(UNAVAILABLE), Moved."""
         try:
-            return _read_range(self._file(place[0]), place[1], start, length)
+            return read_range(self._file(place.pack), place.start, start, length)
+        except FileNotFoundError as error:
+            raise Moved(str(place)) from error
         except (OSError, BadRecord) as error:
             raise _unavailable(place, error) from error
 
     def read_aside(self, place: Place, start: int, length: int | None) -> bytes:
         """The same with a file of its own, for another thread."""
         try:
-            fd = os.open(pack_path(self._directory, place[0]), os.O_RDONLY | os.O_CLOEXEC)
+            fd = os.open(pack_path(self._directory, place.pack), os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return _read_range(fd, place[1], start, length)
+                return read_range(fd, place.start, start, length)
             finally:
                 os.close(fd)
+        except FileNotFoundError as error:
+            raise Moved(str(place)) from error
         except (OSError, BadRecord) as error:
             raise _unavailable(place, error) from error
 
@@ -58,19 +62,26 @@ class PackReader:
         return fd
 
 
-def _read_range(fd: int, record: int, start: int, length: int | None) -> bytes:
-    header = records.unpack_header(os.pread(fd, HEADER_SIZE, record))
-    if header.codec != records.CODEC_PLAIN or header.key_id != records.KEY_NONE:
-        raise BadRecord(f"codec {header.codec} with key {header.key_id} is newer than this program")
+def read_range(fd: int, record: int, start: int = 0, length: int | None = None) -> bytes:
+    """A range of the body in the record that begins at `record`. Raises BadRecord, OSError."""
+    header, _, frames = read_head(fd, record)
     end = header.size if length is None else min(header.size, start + length)
-    if start == 0 and end == header.size:
-        return packs.read_payload(fd, record, header)
-    wanted = max(0, end - start)
-    data = os.pread(fd, wanted, record + header.payload + start)
-    if len(data) < wanted:
-        raise BadRecord("the file ends inside a record")
-    return data
+    if start >= end:
+        return b""
+    if header.version == BARE:  # one frame, however large: a part of it cannot be verified
+        if end - start < header.size:
+            return os.pread(fd, end - start, record + frames[0].start + start)
+        return framing.decode(header, frames, 0, os.pread(fd, header.stored, record + frames[0].start))
+    first, last = start // FRAME, (end - 1) // FRAME
+    begin = frames[first].start
+    raw = memoryview(os.pread(fd, frames[last].start + frames[last].stored - begin, record + begin))
+    plain = [
+        framing.decode(header, frames, at, raw[frames[at].start - begin :][: frames[at].stored])
+        for at in range(first, last + 1)
+    ]
+    whole = plain[0] if len(plain) == 1 else b"".join(plain)
+    return whole[start - first * FRAME : end - first * FRAME] if end - start < len(whole) else whole
 
 
 def _unavailable(place: Place, error: Exception) -> StoreError:
-    return StoreError(Reason.UNAVAILABLE, f"pack {place[0]}, record at {place[1]}: {error}")
+    return StoreError(Reason.UNAVAILABLE, f"pack {place.pack}, record at {place.start}: {error}")

@@ -1,72 +1,80 @@
-"""Packs: append-only files that hold the bodies of messages, preallocated so that a full disk shows at write.
+"""Packs: append-only files that hold the bodies of messages, and the journal, preallocated.
 
 Nothing here decides what is durable: `append` writes, `sync` makes it so, the caller commits rows in between answers.
 """
 
 from __future__ import annotations
 
-import errno
+import hashlib
 import os
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.store import records
-from postrider.store.records import FILE_HEADER, HEADER_SIZE, BadRecord, Header
+from postrider.store import codecs, meta, records
+from postrider.store.blobs import Location, Place
+from postrider.store.codecs import FRAME
+from postrider.store.framing import Encoder, Subject
+from postrider.store.meta import Incoming
+from postrider.store.pack_files import PackFile, is_pack, pack_ids, pack_path, scan, used_behind
+from postrider.store.records import FILE_HEADER, KIND_BODY, KIND_JOURNAL, Header
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
 
 PACK_SIZE = 64 * 1024 * 1024
-_SLICE = 1024 * 1024
-_IOV = 512  # well below IOV_MAX
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where a record lies, and what a blob row keeps of its header."""
-
-    pack: int
-    start: int
-    header: Header
+#: Batches of more bodies, or more octets, are written as they are: then the processor has better things to do.
+SQUEEZED_BODIES = 4
+SQUEEZED_BYTES = 4 * 1024 * 1024
+#: Journal records below it are not worth it.
+_SQUEEZED_JOURNAL = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What opening found behind the last committed record: whole records nobody knows, and bytes that were cut."""
+    """What opening found behind the last committed record.
+
+    `orphans` are whole records nobody knows, `cut` bytes that were no record any more, `batch` the highest number of
+    a batch that any of the orphans names.
+    """
 
     pack: int
     orphans: int
     cut: int
+    batch: int = 0
 
 
-def pack_path(directory: Path, pack_id: int) -> Path:
-    """The file of a pack."""
-    return directory / f"{pack_id:08d}.pack"
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One record to be written."""
 
+    body: Body
+    meta: bytes
+    kind: int
+    codec: int
 
-def pack_ids(directory: Path) -> list[int]:
-    """The packs that are there, in order."""
-    return sorted(int(path.stem) for path in directory.glob("*.pack") if path.stem.isdigit())
-
-
-class SyncFailed(Exception):
-    """A sync failed: what the disk holds is unknown. Nothing but the end of the process is right after it."""
+    @property
+    def subject(self) -> Subject:
+        return Subject(self.body.hash, self.body.size, self.meta, self.kind, self.codec)
 
 
 class Packs:
-    """The writer's side: one pack is open for appending, the others are sealed."""
+    """The writer's side: one pack is open for appending, the others are sealed. Implements blobs.BlobWriter."""
 
     def __init__(self, directory: Path, *, pack_size: int = PACK_SIZE) -> None:
-        self._directory = directory
+        self.directory = directory
         self._pack_size = pack_size
-        self._fd = -1
-        self._limit = 0
-        self._dirty = False
+        self._file: PackFile | None = None
         self._torn = False
-        #: The open pack, and where its next record goes.
-        self.pack = 0
-        self.end = 0
+
+    @property
+    def pack(self) -> int:
+        """The open pack."""
+        return self._open.id
+
+    @property
+    def end(self) -> int:
+        """Where the next record goes."""
+        return self._open.end
 
     def open(self, known: Mapping[int, int], now: int) -> Recovered:
         """Go on where the last writer stopped. `known` maps packs to the end of their last committed record.
@@ -74,31 +82,70 @@ class Packs:
         Whole records behind that end stay, as bytes nobody refers to; from the first one that is not whole the file
         is cut and zeroed. Raises OSError, SyncFailed.
         """
-        present = pack_ids(self._directory)
-        while present and present[-1] not in known and not _is_pack(self._directory, present[-1]):
-            pack_path(self._directory, present.pop()).unlink()  # torn while it was made: nothing can be in it
+        present = pack_ids(self.directory)
+        while present and present[-1] not in known and not is_pack(self.directory, present[-1]):
+            pack_path(self.directory, present.pop()).unlink()  # torn while it was made: nothing can be in it
         newest = max([*present, *known], default=0)
         if newest not in present:
             self._start(newest + 1, now)
             return Recovered(self.pack, 0, 0)
-        fd = os.open(pack_path(self._directory, newest), os.O_RDWR | os.O_CLOEXEC)
-        end = known.get(newest, FILE_HEADER.size)
-        orphans = 0
-        for start, header in scan(fd, end):
-            orphans += 1
-            end = start + header.length
-        cut = _used_behind(fd, end)
-        self._fd, self.pack, self.end, self._limit = fd, newest, end, max(self._pack_size, end)
-        os.ftruncate(fd, end)
-        os.posix_fallocate(fd, 0, self._limit)
-        self._fsync()
-        return Recovered(newest, orphans, cut)
+        end = max(known.get(newest, 0), FILE_HEADER.size)
+        orphans = batch = 0
+        fd = os.open(pack_path(self.directory, newest), os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            for start, header, raw in scan(fd, end):
+                orphans += 1
+                batch = max(batch, meta.batch_of(header, raw))
+                end = start + header.length
+            cut = used_behind(fd, end)
+        finally:
+            os.close(fd)
+        self._file = PackFile.reopen(self.directory, newest, end, self._pack_size)
+        return Recovered(newest, orphans, cut, batch)
 
-    def append(self, bodies: Sequence[Body], now: int) -> list[Location | StoreError]:
+    def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
         """Write bodies behind each other, unsynced. A body that is not what it says is refused in its place.
 
         Raises OSError when a write fails (none of them is kept then) and SyncFailed.
         """
+        few = len(bodies) <= SQUEEZED_BODIES and sum(one.body.size for one in bodies) <= SQUEEZED_BYTES
+        codec = codecs.ZSTD if few else codecs.PLAIN
+        return self._write([_Entry(one.body, one.meta, KIND_BODY, codec) for one in bodies], now)
+
+    def append_journal(self, payload: bytes, about: bytes, now: int) -> Location:
+        """Write a journal record, unsynced; `about` is its meta. Raises OSError, SyncFailed."""
+        codec = codecs.ZSTD if len(payload) >= _SQUEEZED_JOURNAL else codecs.PLAIN
+        body = Body(hashlib.sha256(payload).digest(), len(payload), payload)
+        (place,) = self._write([_Entry(body, about, KIND_JOURNAL, codec)], now)
+        assert isinstance(place, Location)  # noqa: S101 -- only a body with a path can be refused
+        return place
+
+    def sync(self) -> None:
+        """Make durable what append wrote. Raises SyncFailed."""
+        self._open.sync()
+
+    def dropped(self, places: Sequence[Place]) -> None:
+        """Packs are compacted as a whole: nothing goes at once."""
+
+    def set_aside(self, now: int) -> int:
+        """Reserve the number of a pack that somebody else will write; appending goes on in the one after it."""
+        reserved = self.pack + 1
+        self._roll(now, number=reserved + 1)
+        return reserved
+
+    def close(self) -> None:
+        """Close the file; the next writer goes on in it."""
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    @property
+    def _open(self) -> PackFile:
+        if self._file is None:
+            raise RuntimeError("the packs are closed")
+        return self._file
+
+    def _write(self, entries: Sequence[_Entry], now: int) -> list[Location | StoreError]:
         if self._torn:
             self._roll(now)
         places: list[Location | StoreError] = []
@@ -106,182 +153,96 @@ class Packs:
         began = (self.pack, self.end)
         start = self.end
         try:
-            for body in bodies:
-                header = _measure(body, now)
-                if isinstance(header, StoreError):
-                    places.append(header)
-                    continue
-                if start + header.length > self._limit:
-                    self._flush(pending, start)
-                    start = self._roll(now, header.length)
-                places.append(Location(self.pack, start, header))
-                pending += (records.pack_header(header), body.data)
-                start += HEADER_SIZE + len(body.data)
-                if body.path:
-                    self._flush(pending, start)
-                    start = self._copy(body, start)
-                pending.append(bytes(self.end_of(places[-1]) - start))
-                start += len(pending[-1])
-            self._flush(pending, start)
+            for entry in entries:
+                room = records.largest(entry.body.size, len(entry.meta))
+                if start + room > self._open.limit:
+                    self._flush(pending)
+                    start = self._roll(now, room)
+                if entry.body.path:
+                    self._flush(pending)
+                    place = self._stream(entry, now)
+                elif len(entry.body.data) != entry.body.size:
+                    place = StoreError(Reason.INVALID, "the body is not as long as it says")
+                else:
+                    place = Location(self.pack, start, _encode(entry, now, pending))
+                places.append(place)
+                if isinstance(place, Location):
+                    start = place.end
+            self._flush(pending)
         except OSError:
             self._torn = True
-            self.end = began[1] if self.pack == began[0] else FILE_HEADER.size
+            self._open.end = began[1] if self.pack == began[0] else FILE_HEADER.size
             raise
         return places
 
-    def sync(self) -> None:
-        """Make durable what append wrote. Raises SyncFailed."""
-        if self._dirty:
-            try:
-                os.fdatasync(self._fd)
-            except OSError as error:
-                raise SyncFailed(f"fdatasync of pack {self.pack}: {error}") from error
-            self._dirty = False
+    def _flush(self, pending: list[bytes]) -> None:
+        if pending:
+            self._open.end = self._open.write(pending, self.end)
+            pending.clear()
 
-    def close(self) -> None:
-        """Close the file; the next writer goes on in it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+    def _stream(self, entry: _Entry, now: int) -> Location | StoreError:
+        """Copy a body from its spool file, a frame at a time; the header comes last, when all is known."""
+        file, start, size = self._open, self.end, entry.body.size
+        try:
+            pieces = _pieces(entry.body)
+            first = next(pieces)
+            encoder = Encoder(entry.subject, first)
+            got, end = len(first), file.write([encoder.first], start + encoder.start)
+            for piece in pieces:
+                got += len(piece)
+                end = file.write([encoder.frame(piece)], end)
+        except _SpoolGone as error:
+            return StoreError(Reason.UNAVAILABLE, f"the spool file cannot be read: {error}")
+        if got != size:
+            self._torn = True  # what was written of it must not stay behind the last record
+            return StoreError(Reason.INVALID, "the spool file is not as long as it says")
+        header, head = encoder.finish(now)
+        file.write([head], start)
+        place = Location(file.id, start, header)
+        file.end = file.write([bytes(place.end - end)], end)
+        return place
 
-    @staticmethod
-    def end_of(place: Location | StoreError) -> int:
-        """Where the record behind this one begins."""
-        return 0 if isinstance(place, StoreError) else place.start + place.header.length
-
-    def _flush(self, pending: list[bytes], end: int) -> None:
-        """Write what is pending, so that it ends at `end`."""
-        total = sum(map(len, pending))
-        offset = end - total
-        for first in range(0, len(pending), _IOV):
-            part = pending[first : first + _IOV]
-            size = sum(map(len, part))
-            self._dirty = True
-            written = os.pwritev(self._fd, part, offset)
-            while written < size:  # a short write: the disk is nearly full, or a signal came
-                written += os.pwrite(self._fd, b"".join(part)[written:], offset + written)
-            offset += size
-        pending.clear()
-        self.end = end
-
-    def _copy(self, body: Body, start: int) -> int:
-        left = body.size
-        with Path(body.path).open("rb") as spool:
-            while left:
-                piece = spool.read(min(left, _SLICE))
-                if not piece:
-                    raise OSError(errno.EIO, "the spool file became shorter while it was copied")
-                start += len(piece)
-                self._flush([piece], start)
-                left -= len(piece)
-        return start
-
-    def _roll(self, now: int, room: int = 0) -> int:
+    def _roll(self, now: int, room: int = 0, number: int = 0) -> int:
         """Seal the open pack at its end and begin the next one; returns where that begins."""
-        os.ftruncate(self._fd, self.end)
-        self._fsync()
-        sealed = self._fd
-        self._start(self.pack + 1, now, room)
-        os.close(sealed)
+        sealed = self._open
+        sealed.seal()
+        self._start(number or sealed.id + 1, now, room)
+        sealed.close()
         self._torn = False
         return self.end
 
     def _start(self, pack_id: int, now: int, room: int = 0) -> None:
-        path = pack_path(self._directory, pack_id)
         limit = max(self._pack_size, FILE_HEADER.size + room)
-        path.unlink(missing_ok=True)  # left by an attempt that failed; no committed record is in it
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        try:
-            os.posix_fallocate(fd, 0, limit)
-            os.pwrite(fd, records.pack_file_header(pack_id, now), 0)
-        except OSError:
-            os.close(fd)
-            raise
-        self._fd, self.pack, self.end, self._limit = fd, pack_id, FILE_HEADER.size, limit
-        self._fsync()
-        sync_directory(self._directory)
-
-    def _fsync(self) -> None:
-        try:
-            os.fsync(self._fd)
-        except OSError as error:
-            raise SyncFailed(f"fsync of pack {self.pack}: {error}") from error
-        self._dirty = False
+        self._file = PackFile.create(self.directory, pack_id, limit, now)
 
 
-def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
-    """Packs that are missing or end before their last committed record: somebody took something away."""
-    present = {pack_id: pack_path(directory, pack_id).stat().st_size for pack_id in pack_ids(directory)}
-    return [pack_id for pack_id, used in sorted(known.items()) if present.get(pack_id, 0) < used]
+class _SpoolGone(Exception):
+    """A spool file cannot be read."""
 
 
-def sync_directory(directory: Path) -> None:
-    """Make new names in a directory durable. Raises SyncFailed."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        raise SyncFailed(f"fsync of {directory}: {error}") from error
-    finally:
-        os.close(fd)
-
-
-def scan(fd: int, start: int) -> Iterator[tuple[int, Header]]:
-    """The whole, undamaged records from `start` on; ends at the first that is not one."""
-    while True:
-        try:
-            header = records.unpack_header(os.pread(fd, HEADER_SIZE, start))
-            read_payload(fd, start, header)
-        except BadRecord:
-            return
-        yield start, header
-        start += header.length
-
-
-def read_payload(fd: int, start: int, header: Header) -> bytes:
-    """The stored bytes of the record at `start`. Raises BadRecord when they are not what was written."""
-    payload = os.pread(fd, header.stored, start + header.payload)
-    if len(payload) < header.stored:
-        raise BadRecord("the file ends inside a record")
-    if zlib.crc32(payload) != header.crc:
-        raise BadRecord("the record's checksum does not fit")
-    return payload
-
-
-def _measure(body: Body, now: int) -> Header | StoreError:
-    """The header of a body's record, its checksum counted; refuses a body that is not as long as it says."""
-    if not body.path:
-        if len(body.data) != body.size:
-            return StoreError(Reason.INVALID, "the body is not as long as it says")
-        return Header(body.hash, body.size, body.size, now, zlib.crc32(body.data))
-    crc, size = 0, 0
+def _pieces(body: Body) -> Iterator[bytes]:
+    """A spool file's frames, one at least."""
     try:
         with Path(body.path).open("rb") as spool:
-            while piece := spool.read(_SLICE):
-                crc = zlib.crc32(piece, crc)
-                size += len(piece)
+            yield spool.read(FRAME)
+            while piece := spool.read(FRAME):
+                yield piece
     except OSError as error:
-        return StoreError(Reason.UNAVAILABLE, f"the spool file cannot be read: {error}")
-    if size != body.size:
-        return StoreError(Reason.INVALID, "the spool file is not as long as it says")
-    return Header(body.hash, body.size, body.size, now, crc)
+        raise _SpoolGone(str(error)) from error
 
 
-def _is_pack(directory: Path, pack_id: int) -> bool:
-    with pack_path(directory, pack_id).open("rb") as file:
-        try:
-            records.check_file_header(file.read(FILE_HEADER.size), pack_id)
-        except BadRecord:
-            return False
-    return True
-
-
-def _used_behind(fd: int, end: int) -> int:
-    """How many bytes from `end` on are not zero, to the last one that is not."""
-    used = 0
-    at = end
-    while piece := os.pread(fd, _SLICE, at):
-        if kept := len(piece.rstrip(b"\0")):
-            used = at + kept - end
-        at += len(piece)
-    return used
+def _encode(entry: _Entry, now: int, pending: list[bytes]) -> Header:
+    """Put the pieces of a record behind what is pending; returns its header."""
+    data = entry.body.data
+    if len(data) <= FRAME:
+        encoder = Encoder(entry.subject, data)
+        frames = [encoder.first]
+    else:
+        view = memoryview(data)
+        encoder = Encoder(entry.subject, view[:FRAME])
+        frames = [encoder.first]
+        frames += [encoder.frame(view[at : at + FRAME]) for at in range(FRAME, len(data), FRAME)]
+    header, head = encoder.finish(now)
+    padding = header.length - records.HEADER_SIZE - header.meta - header.stored
+    pending += (head, *frames, bytes(padding))
+    return header

@@ -71,11 +71,11 @@ class WriterServer:
 
     def run(self) -> None:
         """Serve until stop(), then let the data directory go."""
-        more = True
+        rest: float | None = 0.0
         try:
             while not self._stopping:
-                self._take_turn(0 if more or self._waiting else None)
-                more = self._committer.between()
+                self._take_turn(0 if self._waiting else rest)
+                rest = self._committer.between()
             while self._waiting:
                 self._commit()
         finally:

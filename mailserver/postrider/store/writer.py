@@ -78,8 +78,8 @@ class Committer(Protocol):
         """Run a batch. What it returns is durable; a refused transaction has changed nothing."""
         ...
 
-    def between(self) -> bool:
-        """Housekeeping between two batches; true when there is more of it to do."""
+    def between(self) -> float | None:
+        """Housekeeping between two batches; seconds until there is more of it, None for not before the next batch."""
         ...
 
     def close(self) -> None:

@@ -65,14 +65,14 @@ def test_a_failed_write_refuses_bodies_and_nothing_else(committer, log, data):
     (row,) = committer.commit([t.Claim(EVERY_LANE, NOON, 60, 1)]).results[0]
     settle = t.Settle((t.Settlement(row.id, row.epoch, Outcome.DELIVERED),))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (300 * 1024, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (800 * 1024, hard))
     try:
-        outcome = committer.commit([intake(ALICE, data=b"x" * 400_000), settle, intake(ALICE)])
+        outcome = committer.commit([intake(ALICE, data=os.urandom(1_000_000)), settle, intake(ALICE)])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert reasons(outcome) == [Reason.WRITE_FAILED, None, Reason.WRITE_FAILED]
     assert told(log, "store.write_failed")
-    outcome = committer.commit([intake(ALICE, data=b"x" * 400_000), intake(ALICE)])
+    outcome = committer.commit([intake(ALICE, data=os.urandom(1_000_000)), intake(ALICE)])
     assert [result.stored[0].uid for result in outcome.results] == [2, 3]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import io
 import json
+import os
 
 import apsw
 import pytest
@@ -87,8 +88,9 @@ async def test_removed_folders_leave_nothing_behind(data, options):
 
 async def test_packs_that_were_taken_away_are_told_and_the_rest_is_served(data, options):
     store = open_local(data, options)
-    for n in range(4):
-        await store.writer.commit(intake(ALICE, data=b"%d" % n * 100_000))
+    bodies = [os.urandom(100_000) for _ in range(4)]
+    for body in bodies:
+        await store.writer.commit(intake(ALICE, data=body))
     await store.close()
     pack_path(data / "packs", 1).unlink()
     log = io.StringIO()
@@ -99,6 +101,6 @@ async def test_packs_that_were_taken_away_are_told_and_the_rest_is_served(data, 
     with pytest.raises(StoreError) as caught:
         await again.reader.body(ALICE, rows[0].blob)
     assert caught.value.reason is Reason.UNAVAILABLE
-    assert await again.reader.body(ALICE, rows[1].blob) == b"3" * 100_000
+    assert await again.reader.body(ALICE, rows[1].blob) == bodies[3]
     assert balanced(await again.reader.counters())
     await again.close()

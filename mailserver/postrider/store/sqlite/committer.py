@@ -1,4 +1,4 @@
-"""Commits batches: bodies synced to the pack first, then all rows with one COMMIT; a refused transaction leaves no row.
+"""Commits batches: bodies synced first, then all rows with one COMMIT; a refused transaction leaves no row.
 
 A sync that fails ends the process: nothing may be acknowledged after it.
 """
@@ -11,37 +11,51 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import apsw
 
 from postrider.store import directory
 from postrider.store import transactions as t
-from postrider.store.packs import Location, Packs, Recovered, SyncFailed, short_packs
+from postrider.store.blobs import BlobWriter, Location, SyncFailed
+from postrider.store.meta import Incoming, incoming
+from postrider.store.pack_files import short_packs
+from postrider.store.packs import Packs, Recovered
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.handlers import HANDLERS
+from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Body
+from postrider.store.values import Account
 from postrider.store.writer import Options, Outcome
+
+Result = TypeVar("Result")
 
 _SPACE_EVERY = 0.25
 #: A median sync slower than this is worth a warning, in seconds.
 _SLOW_SYNC = 0.02
+#: Seconds until the journal of batches without bodies is synced, and between tries to write what could not be.
+_JOURNAL_EVERY = 5.0
 _SYNC_ERRORS = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 
 
 class SqliteCommitter:
-    """Implements writer.Committer over the database and the packs. Making it raises CannotOpen, WrongDatabase."""
+    """Implements writer.Committer over the database and the packs. Making it raises CannotOpen, WrongDatabase.
 
-    def __init__(self, path: Path, options: Options) -> None:
+    Bodies go to `blobs`, into the packs by default; the journal goes into the packs always.
+    """
+
+    def __init__(self, path: Path, options: Options, blobs: BlobWriter | None = None) -> None:
         self._options = options
         self._path = path
         directory.make(path)
         kind = directory.check_filesystem(path, allow_tmpfs=options.allow_tmpfs)
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
+        self._blobs = blobs or self._packs
         self._space_until = 0.0
+        #: When the journal is looked after next.
+        self._journal_at = 0.0
         self._has_space = True
         #: Rows of removed folders are still to be cleared away.
         self._doomed = True
@@ -70,8 +84,9 @@ class SqliteCommitter:
         if short:
             self._emit("store.damaged", packs=short)
         recovered = self._packs.open(known, self._now())
-        with self._db:
-            queue.free_all_claims(Running(self._db, self._now()))
+        self._journal = Journal(self._db, self._packs, self._now)
+        self._journal.recover(recovered.batch)
+        self._transact(queue.free_all_claims)
         return recovered
 
     def commit(self, txns: Sequence[t.Txn]) -> Outcome:
@@ -80,7 +95,10 @@ class SqliteCommitter:
         outcome = Outcome([None] * len(txns))
         try:
             places = self._write_bodies(txns, outcome.results)
-            self._packs.sync()
+            if any(places):
+                self._blobs.sync()
+                if self._blobs is self._packs:
+                    self._journal.note_synced()
             self._write_rows(txns, places, outcome)
         except SyncFailed as error:
             self._fatal(error)
@@ -89,26 +107,50 @@ class SqliteCommitter:
             self._options.metrics.observe("postrider_commit_batch", len(txns))
         return outcome
 
-    def between(self) -> bool:
-        """Housekeeping between two batches; true when there is more of it to do."""
+    def between(self) -> float | None:
+        """Housekeeping between two batches; seconds until there is more of it, None for not before the next batch."""
         self._doomed = self._doomed and self._clear_slice()
         if self._options.metrics:
             self._options.metrics.observe("postrider_wal_bytes", self._wal.pages * database.PAGE_SIZE)
         self._checkpoint(self._wal.between)
-        return self._doomed
+        waits = self._keep_journal()
+        return 0.0 if self._doomed else waits
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
+        try:
+            self._packs.sync()
+        except SyncFailed as error:
+            self._fatal(error)
         self._checkpoint(self._wal.finish)
         self._db.close()
+        self._blobs.close()
         self._packs.close()
         os.close(self._lock)
+
+    def _keep_journal(self) -> float | None:
+        """What is in the packs becomes durable in time, what could not be written is tried again."""
+        journal, moment = self._journal, self._options.clock.monotonic()
+        if journal.synced == journal.batch:
+            self._journal_at = moment + _JOURNAL_EVERY
+            return None
+        if moment >= self._journal_at:
+            self._journal_at = moment + _JOURNAL_EVERY
+            try:
+                journal.catch_up()
+                self._packs.sync()
+                journal.note_synced()
+            except SyncFailed as error:
+                self._fatal(error)
+            except OSError as error:
+                self._write_failed(error)
+        return self._journal_at - moment
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 
     def _write_bodies(self, txns: Sequence[t.Txn], results: list[object]) -> list[list[Location]]:
         """Write all bodies; refuses transactions whose bodies cannot be written."""
-        bodies = [bodies_of(txn) for txn in txns]
+        bodies = [self._incoming(txn, at, results) for at, txn in enumerate(txns)]
         places: list[list[Location]] = [[] for _ in txns]
         if not any(bodies):
             return places
@@ -117,7 +159,7 @@ class SqliteCommitter:
             results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
             return places
         try:
-            written = iter(self._packs.append([body for some in bodies for body in some], self._now()))
+            written = iter(self._blobs.append([body for some in bodies for body in some], self._now()))
         except OSError as error:
             refusal = self._write_failed(error)
             results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
@@ -130,6 +172,21 @@ class SqliteCommitter:
                 else:
                     places[at].append(place)
         return places
+
+    def _incoming(self, txn: t.Txn, at: int, results: list[object]) -> tuple[Incoming, ...]:
+        try:
+            return incoming(txn, self._journal.batch + 1, self._name_of)
+        except Exception as error:  # a bug must not take the batch of the others with it
+            results[at] = self._unexpected(txn, error)
+            return ()
+
+    def _name_of(self, account: Account, mailbox_id: int) -> str:
+        row: Any = self._db.execute(
+            "SELECT mailbox.name FROM account JOIN mailbox ON account_id = account.id"
+            " WHERE account.name = ? AND mailbox.id = ?",
+            (account, mailbox_id),
+        ).fetchone()
+        return str(row[0]) if row else ""
 
     def _space(self) -> bool:
         moment = self._options.clock.monotonic()
@@ -156,7 +213,7 @@ class SqliteCommitter:
             if getattr(error, "extendedresult", 0) in _SYNC_ERRORS:
                 self._fatal(error)
             if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+                self._roll_back()
             refusal = self._write_failed(error)
             outcome.results[:] = [result or refusal for result in refused]
             outcome.accounts, outcome.queue = set(), False
@@ -180,7 +237,7 @@ class SqliteCommitter:
             result = self._run_guarded(run, txn) if guarded else _run(run, txn)
             if isinstance(result, Exception):
                 if not guarded and (db.total_changes() != changes or not isinstance(result, StoreError)):
-                    db.execute("ROLLBACK")
+                    self._roll_back()
                     return False
             else:
                 for name, amount in run.counts.items():
@@ -190,41 +247,69 @@ class SqliteCommitter:
                 self._doomed |= run.doomed
             outcome.results[at] = result
         ledger.add_counts(db, counts)
-        self._note_packs(places)
-        db.execute("COMMIT")
+        self._note_packs(places, outcome.results)
+        self._commit_rows()
         return True
+
+    def _transact(self, step: Callable[[Running], Result]) -> Result:
+        """A transaction of our own. Raises what the step raises, and apsw.Error."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            result = step(Running(self._db, self._now()))
+            self._commit_rows()
+        finally:
+            if self._db.in_transaction:
+                self._roll_back()
+        return result
+
+    def _commit_rows(self) -> None:
+        freed = self._journal.commit()
+        if freed:
+            self._blobs.dropped(freed)
+
+    def _roll_back(self) -> None:
+        self._db.execute("ROLLBACK")
+        self._journal.drop()
 
     def _run_guarded(self, run: Running, txn: t.Txn) -> object:
         self._db.execute("SAVEPOINT one")
+        self._journal.begin_part()
         result = _run(run, txn)
+        failed = isinstance(result, Exception)
         if isinstance(result, Exception):
             self._db.execute("ROLLBACK TO one")
             if not isinstance(result, StoreError):  # a bug must not take the batch of the others with it
-                self._emit("server.failure", exc_info=result, transaction=type(txn).__name__)
-                result = StoreError(Reason.WRITE_FAILED, "unexpected failure, see the log")
+                result = self._unexpected(txn, result)
         self._db.execute("RELEASE one")
+        self._journal.end_part(kept=not failed)
         return result
 
-    def _note_packs(self, places: list[list[Location]]) -> None:
+    def _note_packs(self, places: list[list[Location]], results: list[object]) -> None:
+        """How far the packs are used now; bodies of refused transactions are dead."""
         ends: dict[int, int] = {}
-        for some in places:
+        dead: Counter[int] = Counter()
+        for some, result in zip(places, results, strict=True):
             for place in some:
-                ends[place.pack] = max(ends.get(place.pack, 0), Packs.end_of(place))
+                if place.path:
+                    continue
+                ends[place.pack] = max(ends.get(place.pack, 0), place.end)
+                if isinstance(result, StoreError):
+                    dead[place.pack] += place.header.length
         for pack, end in ends.items():
             self._db.execute(
-                "INSERT INTO pack (id, used) VALUES (?1, ?2) ON CONFLICT (id) DO UPDATE SET used = ?2", (pack, end)
+                "INSERT INTO pack (id, used, dead) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE"
+                " SET used = max(used, ?2), dead = dead + ?3",
+                (pack, end, dead[pack]),
             )
 
     def _clear_slice(self) -> bool:
         try:
-            with self._db:
-                more = removal.clear_slice(Running(self._db, self._now()))
+            return self._transact(removal.clear_slice)
         except apsw.FullError as error:  # it waits until there is room
             self._write_failed(error)
             return False
         except apsw.IOError as error:
             self._fatal(error)
-        return more
 
     def _checkpoint(self, step: Callable[[], None]) -> None:
         try:
@@ -242,6 +327,10 @@ class SqliteCommitter:
 
     def _now(self) -> int:
         return int(self._options.clock.now())
+
+    def _unexpected(self, txn: t.Txn, error: Exception) -> StoreError:
+        self._emit("server.failure", exc_info=error, transaction=type(txn).__name__)
+        return StoreError(Reason.WRITE_FAILED, "unexpected failure, see the log")
 
     def _write_failed(self, error: Exception) -> StoreError:
         self._emit("store.write_failed", error=str(error))
@@ -267,12 +356,3 @@ def _run(run: Running, txn: t.Txn) -> object:
         raise
     except Exception as error:
         return error
-
-
-def bodies_of(txn: t.Txn) -> tuple[Body, ...]:
-    """The bodies a transaction brings, in the order its handler wants their places."""
-    if isinstance(txn, t.Intake):
-        return (txn.body,) if txn.deliver or txn.enqueue else ()
-    if isinstance(txn, t.Append):
-        return tuple(message.body for message in txn.messages)
-    return ()

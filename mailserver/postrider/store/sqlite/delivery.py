@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import msgspec
 
 from postrider.store import transactions as t
+from postrider.store.blobs import Location
 from postrider.store.names import INBOX_ID, canonical
-from postrider.store.packs import Location
 from postrider.store.sqlite import folders, queue
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.transactions import Reason, StoreError
@@ -82,8 +82,19 @@ def insert_blob(run: Running, place: Location, refs: int) -> int:
     """The row of a body that was just written."""
     header = place.header
     run.db.execute(
-        "INSERT INTO blob (hash, size, codec, key_id, pack, start, stored, refs) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (header.hash, header.size, header.codec, header.key_id, place.pack, place.start, header.stored, refs),
+        "INSERT INTO blob (hash, size, codec, key_id, pack, start, path, stored, refs)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            header.hash,
+            header.size,
+            header.codec,
+            header.key_id,
+            place.pack,
+            place.start,
+            place.path,
+            header.length,
+            refs,
+        ),
     )
     return run.db.last_insert_rowid()
 

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 
 import apsw
 
-from postrider.store.pack_reader import PackReader
+from postrider.store.blobs import BlobReader, Moved
 from postrider.store.sqlite import reads
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, Blob, Changes, FlagRow, MailboxRow, MessageRow, QueueRow
 
 #: Longer reads leave the event loop for a thread: the disk may be slow.
 _DIRECT = 128 * 1024
+#: How often a body may turn out to be somewhere else by now.
+_MOVES = 3
 
 
 class SqliteReader:
     """Implements ports.Reader. `ensure` makes an account that is asked about before anything came for it."""
 
-    def __init__(self, db: apsw.Connection, directory: Path, ensure: Callable[[Account], Awaitable[object]]) -> None:
+    def __init__(self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]]) -> None:
         self._db = db
-        self._packs = PackReader(directory)
+        self._blobs = blobs
         self._ensure = ensure
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
@@ -56,12 +58,15 @@ class SqliteReader:
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:
         """A range of a body's bytes."""
-        place = reads.place(self._db, blob.id)
-        if place is None:
-            raise StoreError(Reason.UNAVAILABLE, f"body {blob.id} of {account} is gone")
-        if (blob.size - start if length is None else length) <= _DIRECT:
-            return self._packs.read(place, start, length)
-        return await asyncio.to_thread(self._packs.read_aside, place, start, length)
+        for _ in range(_MOVES):
+            place = reads.place(self._db, blob.id)
+            if place is None:
+                break
+            with contextlib.suppress(Moved):  # a pack was compacted since we looked
+                if (blob.size - start if length is None else length) <= _DIRECT:
+                    return self._blobs.read(place, start, length)
+                return await asyncio.to_thread(self._blobs.read_aside, place, start, length)
+        raise StoreError(Reason.UNAVAILABLE, f"body {blob.id} of {account} is gone")
 
     async def usage(self, account: Account) -> tuple[int, int]:
         """Bytes and messages stored in the account."""
@@ -85,7 +90,7 @@ class SqliteReader:
 
     def close(self) -> None:
         """Release connection and files."""
-        self._packs.close()
+        self._blobs.close()
         self._db.close()
 
     async def _owner(self, account: Account) -> int:

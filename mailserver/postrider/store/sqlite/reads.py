@@ -10,6 +10,7 @@ from typing import Any
 
 import apsw
 
+from postrider.store.blobs import Place
 from postrider.store.sqlite.rows import (
     MAILBOX_COLUMNS,
     MESSAGE_COLUMNS,
@@ -107,10 +108,20 @@ def changes(db: apsw.Connection, owner: int, mailbox_id: int, since: int) -> Cha
     return Changes(head[0], tuple(map(flag_row, changed)), vanished)
 
 
-def place(db: apsw.Connection, blob_id: int) -> tuple[int, int] | None:
-    """Pack and offset of a body's record."""
-    row: Any = db.execute("SELECT pack, start FROM blob WHERE id = ?", (blob_id,)).fetchone()
-    return (row[0], row[1]) if row else None
+def folder_name(db: apsw.Connection, account: Account, mailbox_id: int) -> str:
+    """A folder's name, "" when it is not there."""
+    row: Any = db.execute(
+        "SELECT mailbox.name FROM account JOIN mailbox ON account_id = account.id WHERE account.name = ?"
+        " AND mailbox.id = ?",
+        (account, mailbox_id),
+    ).fetchone()
+    return row[0] if row else ""
+
+
+def place(db: apsw.Connection, blob_id: int) -> Place | None:
+    """Where a body lies."""
+    row: Any = db.execute("SELECT pack, start, path FROM blob WHERE id = ?", (blob_id,)).fetchone()
+    return Place(*row) if row else None
 
 
 def usage(db: apsw.Connection, owner: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import apsw
 
-from postrider.store.packs import Location
+from postrider.store.blobs import Location
 from postrider.store.values import Account, Flag
 
 #: As plain numbers: arithmetic on enum members costs ten times as much, and every message needs it.

@@ -1,0 +1,194 @@
+"""The files of packs: their names, what is in them, and one that is written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from postrider.store import framing, records
+from postrider.store.blobs import SyncFailed
+from postrider.store.records import FILE_HEADER, HEADER_SIZE, BadRecord, Frame, Header
+
+SLICE = 1024 * 1024
+_IOV = 512  # well below IOV_MAX
+#: Read with a header, since meta and table mostly fit.
+_HEAD_GUESS = 4096
+
+
+def pack_path(directory: Path, pack_id: int) -> Path:
+    """The file of a pack."""
+    return directory / f"{pack_id:08d}.pack"
+
+
+def pack_ids(directory: Path) -> list[int]:
+    """The packs that are there, in order."""
+    return sorted(int(path.stem) for path in directory.glob("*.pack") if path.stem.isdigit())
+
+
+def is_pack(directory: Path, pack_id: int) -> bool:
+    """Whether the file begins as a pack of that number does."""
+    with pack_path(directory, pack_id).open("rb") as file:
+        try:
+            records.check_file_header(file.read(FILE_HEADER.size), pack_id)
+        except BadRecord:
+            return False
+    return True
+
+
+def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
+    """Packs that are missing or end before their last committed record: somebody took something away."""
+    present = {pack_id: pack_path(directory, pack_id).stat().st_size for pack_id in pack_ids(directory)}
+    return [pack_id for pack_id, used in sorted(known.items()) if present.get(pack_id, 0) < used]
+
+
+def sync_directory(directory: Path) -> None:
+    """Make new names in a directory durable. Raises SyncFailed."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise SyncFailed(f"fsync of {directory}: {error}") from error
+    finally:
+        os.close(fd)
+
+
+# -- reading -------------------------------------------------------------------------------------------------------
+
+
+def read_head(fd: int, start: int) -> tuple[Header, bytes, list[Frame]]:
+    """Header, meta and frames of the record at `start`. Raises BadRecord."""
+    raw = os.pread(fd, _HEAD_GUESS, start)
+    header = records.unpack_header(raw)
+    head = raw[HEADER_SIZE : HEADER_SIZE + header.head]
+    if len(head) < header.head:
+        head = os.pread(fd, header.head, start + HEADER_SIZE)
+    meta, frames = records.unpack_head(header, head)
+    return header, meta, frames
+
+
+def read_frames(fd: int, start: int, header: Header, frames: Sequence[Frame]) -> Iterator[bytes]:
+    """The plain bytes of the record at `start`, a frame at a time. Raises BadRecord."""
+    for number, frame in enumerate(frames):
+        yield framing.decode(header, frames, number, os.pread(fd, frame.stored, start + frame.start))
+
+
+def read_padding(fd: int, start: int, header: Header) -> None:
+    """Raises BadRecord where the zeros behind a record are missing."""
+    end = HEADER_SIZE + header.meta + header.stored
+    if os.pread(fd, header.length - end, start + end) != bytes(header.length - end):
+        raise BadRecord("the record is not closed with zeros")
+
+
+def walk(fd: int, start: int) -> Iterator[tuple[int, Header, bytes, list[Frame]]]:
+    """The records from `start` on, by what their headers say: (start, header, meta, frames). Raises BadRecord.
+
+    Ends where nothing but zeros, or the end of the file, is where a record could begin.
+    """
+    while any(os.pread(fd, HEADER_SIZE, start)):
+        header, meta, frames = read_head(fd, start)
+        yield start, header, meta, frames
+        start += header.length
+
+
+def scan(fd: int, start: int) -> Iterator[tuple[int, Header, bytes]]:
+    """The whole, undamaged records from `start` on with their meta; ends at the first that is not one."""
+    try:
+        for at, header, meta, frames in walk(fd, start):
+            for _ in read_frames(fd, at, header, frames):
+                pass
+            yield at, header, meta
+    except BadRecord:
+        return
+
+
+def used_behind(fd: int, end: int) -> int:
+    """How many bytes from `end` on are not zero, to the last one that is not."""
+    used = 0
+    at = end
+    while piece := os.pread(fd, SLICE, at):
+        if kept := len(piece.rstrip(b"\0")):
+            used = at + kept - end
+        at += len(piece)
+    return used
+
+
+# -- writing -------------------------------------------------------------------------------------------------------
+
+
+class PackFile:
+    """One pack that is written: preallocated, so that a full disk shows at write and not at sync."""
+
+    def __init__(self, fd: int, pack_id: int, end: int, limit: int) -> None:
+        self.fd = fd
+        self.id = pack_id
+        #: Where the next record goes.
+        self.end = end
+        self.limit = limit
+        self._dirty = False
+
+    @classmethod
+    def create(cls, directory: Path, pack_id: int, limit: int, now: int) -> PackFile:
+        """Begin a pack; a file of that number is replaced. Raises OSError, SyncFailed."""
+        path = pack_path(directory, pack_id)
+        path.unlink(missing_ok=True)  # left by an attempt that failed; no committed record is in it
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(fd, 0, limit)
+            os.pwrite(fd, records.pack_file_header(pack_id, now), 0)
+        except OSError:
+            os.close(fd)
+            raise
+        made = cls(fd, pack_id, FILE_HEADER.size, limit)
+        made.sync_all()
+        sync_directory(directory)
+        return made
+
+    @classmethod
+    def reopen(cls, directory: Path, pack_id: int, end: int, limit: int) -> PackFile:
+        """Go on at `end`; what lies behind it is zeros afterwards. Raises OSError, SyncFailed."""
+        fd = os.open(pack_path(directory, pack_id), os.O_RDWR | os.O_CLOEXEC)
+        limit = max(limit, end)
+        os.ftruncate(fd, end)
+        os.posix_fallocate(fd, 0, limit)
+        made = cls(fd, pack_id, end, limit)
+        made.sync_all()
+        return made
+
+    def write(self, pieces: Sequence[bytes], offset: int) -> int:
+        """Write pieces behind each other; returns where they end. Raises OSError."""
+        for first in range(0, len(pieces), _IOV):
+            part = pieces[first : first + _IOV]
+            size = sum(map(len, part))
+            self._dirty = True
+            written = os.pwritev(self.fd, part, offset)
+            while written < size:  # a short write: the disk is nearly full, or a signal came
+                written += os.pwrite(self.fd, b"".join(part)[written:], offset + written)
+            offset += size
+        return offset
+
+    def sync(self) -> None:
+        """Make durable what was written into the preallocated file. Raises SyncFailed."""
+        if self._dirty:
+            try:
+                os.fdatasync(self.fd)
+            except OSError as error:
+                raise SyncFailed(f"fdatasync of pack {self.id}: {error}") from error
+            self._dirty = False
+
+    def seal(self) -> None:
+        """End the file behind its last record. Raises OSError, SyncFailed."""
+        os.ftruncate(self.fd, self.end)
+        self.sync_all()
+
+    def sync_all(self) -> None:
+        """The same with the file's length. Raises SyncFailed."""
+        try:
+            os.fsync(self.fd)
+        except OSError as error:
+            raise SyncFailed(f"fsync of pack {self.id}: {error}") from error
+        self._dirty = False
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self.fd)

@@ -1,0 +1,228 @@
+"""Collects what each batch changes, and brings it into the packs behind the batch.
+
+SQLite tells about every row that changes; at COMMIT the changes go into the outbox along with what they describe, and
+into the pack right after it. There they are durable with the next sync of the pack, 5 s later at most; until then the
+outbox has them.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from operator import itemgetter
+from typing import Any
+
+import apsw
+
+from postrider.store import journal
+from postrider.store.blobs import Place
+from postrider.store.journal import About, Changed, Changes, Layout, Table
+from postrider.store.packs import Packs
+from postrider.store.records import FILE_HEADER
+
+_Rows = dict[Any, Any]
+
+
+class _Watched:
+    """One journaled table: how to take key and row from what SQLite tells.
+
+    It cannot tell the values of a table with generated columns: of that, rows are read by their rowid at COMMIT.
+    """
+
+    def __init__(self, db: apsw.Connection, table: Table) -> None:
+        columns = _columns(db, table.name)
+        stored = [name for name, _, generated in columns if not generated]
+        self.name = table.name
+        self.by_rowid = len(stored) < len(columns)
+        self.key = _picker(stored, table.key)
+        self.row = _picker(stored, table.columns)
+        wanted = ", ".join(table.columns)
+        self.select = f"SELECT {wanted} FROM {table.name} WHERE rowid = ?"
+
+
+class Journal:
+    """The journal of one database. A part is one transaction of a batch, to be kept or dropped as a whole."""
+
+    def __init__(self, db: apsw.Connection, packs: Packs, now: Callable[[], int]) -> None:
+        self._db = db
+        self._packs = packs
+        self._now = now
+        self.layout = layout_of(db)
+        self._watched = {table.name: _Watched(db, table) for table in self.layout.tables}
+        self._batch_rows: dict[str, _Rows] = {}
+        self._rows = self._batch_rows
+        self._freed: list[Place] = []
+        #: The last batch that was committed; that has its record in a pack; whose record is synced.
+        self.batch = self.appended = self.synced = 0
+        #: Octets of journal records in each pack that its row does not count yet.
+        self.grown: Counter[int] = Counter()
+        blob = [name for name, _, _ in _columns(db, "blob")]
+        self._place = itemgetter(blob.index("pack"), blob.index("start"), blob.index("path"))
+        db.preupdate_hook(self._seen)
+
+    # -- collecting ------------------------------------------------------------------------------------------------
+
+    def begin_part(self) -> None:
+        """What changes from now on can be dropped without the rest."""
+        self._rows = {}
+
+    def end_part(self, *, kept: bool) -> None:
+        """The part stays with the batch, or was undone."""
+        if kept:
+            for table, rows in self._rows.items():
+                self._batch_rows.setdefault(table, {}).update(rows)
+        self._rows = self._batch_rows
+
+    def drop(self) -> None:
+        """The batch was rolled back."""
+        self._batch_rows = self._rows = {}
+        self._freed = []
+
+    def _seen(self, update: apsw.PreUpdate) -> None:
+        table = self._watched.get(update.table_name)
+        if table is None:
+            return
+        rows = self._rows.get(table.name)
+        if rows is None:
+            rows = self._rows[table.name] = {}
+        if table.by_rowid:
+            rows[update.rowid] = rows[update.rowid_new] = None
+            return
+        new: Any = update.new
+        if new is None or update.op == "UPDATE":
+            old: Any = update.old
+            rows[table.key(old)] = None
+            if new is None and table.name == "blob":
+                self._note_freed(Place(*self._place(old)))
+        if new is not None:
+            rows[table.key(new)] = table.row(new)
+
+    def _note_freed(self, place: Place) -> None:
+        if place.path:
+            self._freed.append(place)
+
+    # -- committing ------------------------------------------------------------------------------------------------
+
+    def commit(self) -> list[Place]:
+        """COMMIT, with the changes in the outbox, and write their record. Returns places of files nobody needs.
+
+        Raises apsw.Error, SyncFailed. After an OSError the batch is committed all the same: `catch_up` tries again.
+        """
+        payload = self._payload()
+        if payload:
+            self._db.execute("INSERT INTO outbox (batch, changes) VALUES (?, ?)", (self.batch + 1, payload))
+        if self.synced:
+            self._db.execute("DELETE FROM outbox WHERE batch <= ?", (self.synced,))
+        grown, self.grown = self.grown, Counter()
+        for pack, octets in grown.items():
+            self._db.execute(
+                "INSERT INTO pack (id, used, journal, batch) VALUES (?1, ?4, ?2, ?3) ON CONFLICT (id) DO UPDATE"
+                " SET journal = journal + ?2, batch = max(batch, ?3)",
+                (pack, octets, self.appended, FILE_HEADER.size),
+            )
+        self._db.execute("COMMIT")
+        freed = self._freed
+        self.drop()
+        if payload:
+            self.batch += 1
+            if self.appended == self.batch - 1:
+                with suppress(OSError):  # we are behind then, and who calls `catch_up` hears of it
+                    self._append(self.batch, payload)
+        return freed
+
+    def recover(self, orphans: int) -> None:
+        """Go on after the last batch; `orphans`: the highest that a record names which no row counts yet.
+
+        What the outbox still has is written once more: perhaps it never reached the disk. Raises OSError, SyncFailed.
+        """
+        row: Any = self._db.execute(
+            "SELECT max((SELECT coalesce(max(batch), 0) FROM outbox), (SELECT coalesce(max(batch), 0) FROM pack)),"
+            " (SELECT min(batch) FROM outbox)"
+        ).fetchone()
+        self.batch = max(row[0], orphans)
+        self.appended = self.batch if row[1] is None else row[1] - 1
+        self.catch_up()
+
+    @property
+    def behind(self) -> bool:
+        """Whether committed batches have no record in a pack yet."""
+        return self.appended < self.batch
+
+    def catch_up(self) -> None:
+        """Write the records that are missing. Raises OSError, SyncFailed."""
+        while self.behind:
+            rows: Any = self._db.execute(
+                "SELECT batch, changes FROM outbox WHERE batch > ? ORDER BY batch LIMIT 16", (self.appended,)
+            ).fetchall()
+            for batch, payload in rows:
+                self._append(batch, payload)
+            if not rows:
+                self.appended = self.batch
+
+    def write(self, payload: bytes, about: About) -> int:
+        """Write a journal record, unsynced; returns its octets. Raises OSError, SyncFailed."""
+        place = self._packs.append_journal(payload, journal.pack(about), self._now())
+        self.grown[place.pack] += place.header.length
+        return place.header.length
+
+    def note_synced(self) -> None:
+        """The packs were synced."""
+        self.synced = self.appended
+
+    def _append(self, batch: int, payload: bytes) -> None:
+        self.write(payload, About(batch))
+        self.appended = batch
+
+    def _payload(self) -> bytes:
+        tables = []
+        for name, found in self._rows_at_commit():
+            rows = [row for row in found.values() if row is not None]
+            gone = [key for key, row in found.items() if row is None] if len(rows) < len(found) else []
+            tables.append(Changed(name, rows, gone))
+        return journal.pack(Changes(tables)) if tables else b""
+
+    def _rows_at_commit(self) -> Iterator[tuple[str, _Rows]]:
+        for name, found in self._batch_rows.items():
+            table = self._watched[name]
+            if table.by_rowid:
+                rows = {(rowid,): self._db.execute(table.select, (rowid,)).fetchone() for rowid in found}
+                yield name, rows
+            else:
+                yield name, found
+
+
+def layout_of(db: apsw.Connection) -> Layout:
+    """All tables but those that are derived, with their columns: what the journal tells about."""
+    names: Any = db.execute(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
+    ).fetchall()
+    return Layout(tuple(_table(db, name) for (name,) in names if name not in journal.DERIVED))
+
+
+def _table(db: apsw.Connection, name: str) -> Table:
+    columns = _columns(db, name)
+    left_out = journal.DERIVED_COLUMNS.get(name, frozenset())
+    key = sorted((order, column) for column, order, _ in columns if order)
+    return Table(
+        name,
+        tuple(column for column, _, generated in columns if not generated and column not in left_out),
+        tuple(column for _, column in key),
+    )
+
+
+def _columns(db: apsw.Connection, table: str) -> list[tuple[str, int, bool]]:
+    """Name, place in the key (from 1; 0 is none), and whether it is generated, of each column."""
+    rows: Any = db.execute(f"PRAGMA table_xinfo({table})").fetchall()
+    return [(name, key, hidden != 0) for _, name, _, _, _, key, hidden in rows]
+
+
+def _picker(stored: Sequence[str], wanted: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    """Takes the wanted columns out of a row, as a tuple."""
+    if tuple(stored) == tuple(wanted):
+        return tuple
+    places = [stored.index(name) for name in wanted if name in stored]
+    if len(places) == 1:
+        place = places[0]
+        return lambda row: (row[place],)
+    return itemgetter(*places)
