@@ -10,6 +10,7 @@ from pathlib import Path
 from postrider.app import child
 from postrider.net.system import SystemClock
 from postrider.store import open as stores
+from postrider.store.directory import CannotOpen
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
@@ -36,7 +37,10 @@ class WriterWork:
             events=self._events,
             metrics=Metrics(),
             allow_tmpfs=self._settings.allow_tmpfs,
+            blobs=self._settings.storage.blobs,
         )
+        if self._settings.storage.encryption_keys:
+            raise CannotOpen("this release cannot encrypt: take storage.encryption out, or use one that can")
         self._server = await asyncio.to_thread(stores.open_writer, Path(self._settings.data), options)
         self._server.listen(self._settings.socket)
         self._loop = asyncio.create_task(asyncio.to_thread(self._server.run))

@@ -21,6 +21,7 @@ import msgspec
 
 from postrider.contract.model import (
     READABLE,
+    STORAGE_KEY,
     Alias,
     Certificate,
     Claim,
@@ -196,6 +197,25 @@ def read_kept(path: Path) -> Snapshot | Pending:
         if isinstance(found, Snapshot):
             break
         found = read_directory(path)
+    return found
+
+
+def without_storage_keys(snapshot: Snapshot) -> Snapshot:
+    """What may lie on the disk whose mail the keys of the store are to protect."""
+    rows = tuple(row for row in snapshot.secrets if not row.name.startswith(STORAGE_KEY))
+    return snapshot if rows == snapshot.secrets else msgspec.structs.replace(snapshot, secrets=rows)
+
+
+def read_storage_keys(path: Path) -> Mapping[str, str]:
+    """Keys of the store by id, from whatever parts of a snapshot are there: they are needed before it is whole.
+
+    Raises BadSnapshot, and OSError where the directory cannot be read.
+    """
+    found: dict[str, str] = {}
+    for file in sorted(current(path).glob("keys-*.json.gz")):
+        plain = _unpack(file.read_bytes()) if _PART_NAME.fullmatch(file.name) else None
+        rows = _decode(file.name, plain, _Keys).secrets if plain is not None else ()
+        found |= {row.name.removeprefix(STORAGE_KEY): row.value for row in rows if row.name.startswith(STORAGE_KEY)}
     return found
 
 

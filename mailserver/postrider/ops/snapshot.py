@@ -48,26 +48,21 @@ class SnapshotWatch:
 
     def look(self) -> None:
         """Read the directory if it changed since the last look, and act on what is there."""
-        signature = self._signature()
-        if signature == self._seen:
-            return
-        self._seen = signature  # also of what makes us fail: it is looked at once
-        found = self._read(self.source)
-        if isinstance(found, files.Pending):
-            # The parts arrive one by one: look again, changed or not.
-            self._seen = None
-            if found != self._pending:
-                self.events.emit("snapshot.pending", generation=found.generation, reason=found.reason)
-            self._pending = found
-            return
-        self._pending = None
-        if isinstance(found, Refusal):
-            self._refuse(found)
-        elif self.delivered is not None and found.generation < self.delivered:
-            reason = f"older than generation {self.delivered}, which is being served"
-            self._refuse(Refusal(generation=found.generation, reason=reason))
-        elif found.generation != self.delivered:
+        found = self._news()
+        if found is not None and found.generation != self.delivered:
             self._accept(found)
+
+    def peek(self) -> Snapshot | None:
+        """What a look would serve, or the kept one, for who must know before anything is kept: the directory's lock.
+
+        None while there is neither.
+        """
+        found = self._news()
+        if found is not None:
+            self._seen = None
+            return found
+        kept = self._read(self.kept)
+        return kept if isinstance(kept, Snapshot) else None
 
     def status(self, loaded: int | None) -> Status:
         """What GET /status says when all processes serve `loaded`."""
@@ -78,15 +73,42 @@ class SnapshotWatch:
             refused=self._refused,
         )
 
+    def _news(self) -> Snapshot | None:
+        """The generation that is there, if the directory changed and it is whole and right; else it is said why not."""
+        signature = self._signature()
+        if signature == self._seen:
+            return None
+        self._seen = signature  # also of what makes us fail: it is looked at once
+        found = self._read(self.source)
+        if isinstance(found, files.Pending):
+            # The parts arrive one by one: look again, changed or not.
+            self._seen = None
+            if found != self._pending:
+                self.events.emit("snapshot.pending", generation=found.generation, reason=found.reason)
+            self._pending = found
+            return None
+        self._pending = None
+        refusal = found if isinstance(found, Refusal) else self._refusal(found)
+        if refusal is not None:
+            self._refuse(refusal)
+            return None
+        return found if isinstance(found, Snapshot) else None
+
+    def _refusal(self, found: Snapshot) -> Refusal | None:
+        """Why a whole generation is not served."""
+        if self.delivered is not None and found.generation < self.delivered:
+            reason = f"older than generation {self.delivered}, which is being served"
+            return Refusal(generation=found.generation, reason=reason)
+        problems = [problem for problem in check(found) if problem.drops]
+        if not problems or found.generation == self.delivered:
+            return None
+        rows = tuple(RefusedRow(p.kind, p.namespace, p.name, p.reason, p.message) for p in problems[:SHOWN])
+        reason = f"{len(problems)} objects are wrong; the first is {problems[0].kind} {problems[0].name}"
+        return Refusal(generation=found.generation, reason=reason, rows=rows)
+
     def _accept(self, snapshot: Snapshot) -> None:
-        problems = [problem for problem in check(snapshot) if problem.drops]
-        if problems:
-            rows = tuple(RefusedRow(p.kind, p.namespace, p.name, p.reason, p.message) for p in problems[:SHOWN])
-            reason = f"{len(problems)} objects are wrong; the first is {problems[0].kind} {problems[0].name}"
-            self._refuse(Refusal(generation=snapshot.generation, reason=reason, rows=rows))
-            return
         try:
-            files.write_directory(self.kept, snapshot)
+            files.write_directory(self.kept, files.without_storage_keys(snapshot))
         except OSError as error:
             self._seen = None  # tried again at the next look; the disk may be full
             reason = f"it cannot be kept on the data disk: {error.strerror}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from postrider.store import client, directory
+from postrider.store import client, directory, kind
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.memory.store import MemoryStore
@@ -27,6 +27,7 @@ def open_writer(path: Path | str, options: Options | None = None) -> WriterServe
     Waits for another writer to end. Raises CannotOpen, WrongDatabase, OSError.
     """
     chosen = options or Options()
+    kind.decided(Path(path), chosen.blobs)
     return WriterServer(SqliteCommitter(Path(path), chosen), chosen.events)
 
 
@@ -45,8 +46,10 @@ async def connect(path: Path | str, socket_path: Path | str, *, seconds: float =
 def open_local(path: Path | str, options: Options | None = None) -> Store:
     """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
     where = Path(path)
+    chosen = options or Options(allow_tmpfs=True, measure_sync=False)
+    kind.decided(where, chosen.blobs)
     feed = LocalFeed()
-    writer = LocalWriter(SqliteCommitter(where, options or Options(allow_tmpfs=True, measure_sync=False)), feed)
+    writer = LocalWriter(SqliteCommitter(where, chosen), feed)
     return LocalStore(writer, _reader(where, writer), feed)
 
 

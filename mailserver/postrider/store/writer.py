@@ -51,6 +51,8 @@ class Options:
     floor_bytes: int = 256 * 1024 * 1024
     floor_part: float = 0.02
     allow_tmpfs: bool = False
+    #: What a fresh data directory is to keep bodies in, and an old one must (store.kind); "" takes what it has.
+    blobs: str = ""
     #: Seconds to wait for another writer to end, and how to wait.
     wait: float = 30.0
     sleep: Callable[[float], None] = time.sleep

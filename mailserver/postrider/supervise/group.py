@@ -51,6 +51,8 @@ class Group:
     _background: ChildProcess | None = None
     _snapshot: Snapshot | None = None
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    #: It is known how mail is to be kept.
+    _declared: asyncio.Event = field(default_factory=asyncio.Event)
     #: The writer holds the data directory's lock: no other group is at work in it.
     _ours: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -110,6 +112,9 @@ class Group:
     # -- the snapshot --------------------------------------------------------------------------------------------
 
     async def _look(self, watch: SnapshotWatch) -> None:
+        while not self._declared.is_set():
+            self._peek(watch)
+            await asyncio.sleep(0 if self._declared.is_set() else LOOK_EVERY)
         await self._ours.wait()
         restored = False
         while True:
@@ -121,6 +126,13 @@ class Group:
                 watch.restore()
                 restored = True
             await asyncio.sleep(LOOK_EVERY)
+
+    def _peek(self, watch: SnapshotWatch) -> None:
+        """The writer must know how mail is to be kept before it opens the store, and nothing is kept before that."""
+        found = watch.peek()
+        if found is not None:
+            self.settings = msgspec.structs.replace(self.settings, storage=found.server.storage)
+            self._declared.set()
 
     def _deliver(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
@@ -142,6 +154,7 @@ class Group:
 
     async def _processes(self) -> None:
         """Start everything and watch it; returns only by exception. Fronts wait for the writer's socket."""
+        await self._declared.wait()
         nursery = Nursery(self.settings)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_writer(nursery))

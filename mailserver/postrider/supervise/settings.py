@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from postrider.contract.model import Storage
 from postrider.roles import Role
 
 
@@ -29,6 +30,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_seconds: float = 20.0
     #: Whoever started the group holds the other end of its standard input; when that is gone, so is the group.
     end_with_stdin: bool = False
+    #: How the data directory is to keep mail; from the snapshot, as the others are from the command line.
+    storage: Storage = Storage()
     #: Serve from a memory filesystem too: for tests, it keeps no promise.
     allow_tmpfs: bool = False
 

@@ -9,10 +9,10 @@ import dkim
 import pytest
 
 from postrider.contract import dkim as keypairs
-from postrider.mime.cached import from_cache
 from postrider.ingest.examine import Examiner
 from postrider.ingest.pipeline import STAGES, Ingest, Stage
 from postrider.ingest.spool import IN_MEMORY
+from postrider.mime.cached import from_cache
 from postrider.model.address import parse_address
 from postrider.model.envelope import Envelope, Notify, Recipient, Source
 from postrider.store.transactions import Reason, StoreError

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from postrider.contract import files
-from postrider.contract.model import Domain, Mailbox, Server, Snapshot
+from postrider.contract.model import Domain, Mailbox, NamedSecret, Server, Snapshot
 from postrider.ops.snapshot import SnapshotWatch
 from postrider.telemetry.events import Events
 
@@ -144,3 +144,30 @@ def test_what_makes_us_fail_is_looked_at_once(watch, delivered, monkeypatch):
     files.write_directory(watch.source, next_one(GOOD))
     watch.look()
     assert [one.generation for one in delivered] == [6]
+
+
+def test_peeking_hands_on_nothing_and_keeps_nothing(watch, delivered):
+    assert watch.peek() is None
+    files.write_directory(watch.source, GOOD)
+    assert watch.peek() == GOOD
+    assert not watch.kept.exists()
+    watch.look()
+    assert delivered == [GOOD]
+
+
+def test_peeking_finds_the_kept_one_where_the_source_is_wrong(watch, delivered):
+    files.write_directory(watch.kept, GOOD)
+    files.write_directory(watch.source, next_one(GOOD, mailboxes=(Mailbox(address="a@nobody.test"),)))
+    assert watch.peek() == GOOD
+    assert watch.status(None).refused.generation == 6
+    assert delivered == []
+
+
+def test_keys_of_the_store_are_not_kept_beside_the_mail_they_protect(watch, delivered):
+    rows = (NamedSecret(name="relay", value="open sesame"), NamedSecret(name="storage-key/a", value="A" * 44))
+    files.write_directory(watch.source, next_one(GOOD, secrets=rows))
+    watch.look()
+    assert delivered[0].secrets == rows
+    assert files.read_directory(watch.kept).secrets == rows[:1]
+    assert files.read_storage_keys(watch.source) == {"a": "A" * 44}
+    assert files.read_storage_keys(watch.kept) == {}
