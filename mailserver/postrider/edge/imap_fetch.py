@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from postrider.edge.imap_sections import Letter, pieces, undecodable
 from postrider.edge.imap_session import ImapSession
 from postrider.mailbox.actions import FlagEdit
 from postrider.mailbox.query import flags_at
-from postrider.mime.encoding import decode_transfer
-from postrider.model.mail import Content
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import Depth, depth, flag_lines, item_text
 from postrider.protocols.imap.responses import Status
-from postrider.protocols.imap.sections import Place, Span, locate, select_fields
-from postrider.store.transactions import FlagChange, Reason, StoreError
+from postrider.store.transactions import FlagChange, StoreError
 from postrider.store.values import Flag, FlagRow, MessageRow
 
 #: Messages read at once, by how much is read of each.
 SLICES = {Depth.FLAGS: 2000, Depth.ROW: 500, Depth.CONTENT: 200, Depth.BODY: 50}
-#: Octets of a body read and sent at once.
-BODY_SLICE = 128 * 1024
 #: A piece of a body beyond it is sent at once, with what was collected before it.
 PIECE = 16 * 1024
+#: Why messages are missing in the answer, the gravest first (RFC 9051 §7.1).
+_FAILURES = {
+    b"UNAVAILABLE": "Some messages could not be read",
+    b"UNKNOWN-CTE": "Some parts are encoded in a way nobody here knows",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,10 @@ class Plan:
     since: int | None
     #: Bodies are read as people read: \\Seen is set.
     seeing: bool
-
-    @property
-    def structured(self) -> bool:
-        """True when an item asks for more than whole messages."""
-        return self.depth is Depth.CONTENT or any(_structured(item) for item in self.items)
+    #: An item asks for more than whole messages.
+    structured: bool = False
+    #: Items that ask for parts without their transfer encoding.
+    binary: tuple[e.Section, ...] = ()
 
 
 def _structured(item: e.FetchItem) -> bool:
@@ -62,7 +62,8 @@ async def fetch(session: ImapSession, event: e.Fetch) -> None:
     if event.vanished and event.changed_since is not None:
         await _vanished(session, event, event.changed_since)
     plan = _plan(session, event)
-    complete = readable = True
+    complete = True
+    failures: set[bytes] = set()
     for positions in picked.chunks(SLICES[plan.depth]):
         rows = await _rows(session, plan, positions)
         complete = complete and len(rows) == len(positions)
@@ -71,11 +72,12 @@ async def fetch(session: ImapSession, event: e.Fetch) -> None:
         if plan.depth is Depth.FLAGS:
             await session.send(flag_lines(plan.items, rows, session.view.recent))
         else:
-            readable = await _send_rows(session, plan, rows) and readable
-    if not readable:
-        await session.tell(expunge=event.by_uid)
-        session.refuse("Some messages could not be read", b"UNAVAILABLE")
-        return
+            failures |= await _send_rows(session, plan, rows)
+    for code, text in _FAILURES.items():
+        if code in failures:
+            await session.tell(expunge=event.by_uid)
+            session.refuse(text, code)
+            return
     # RFC 5530 §3: messages another session expunged, which this one was not told of yet.
     code = b"" if complete else b"EXPUNGEISSUED"
     await session.finish("Done" if complete else "Some messages are gone", code, expunge=event.by_uid)
@@ -92,7 +94,8 @@ def _plan(session: ImapSession, event: e.Fetch) -> Plan:
         items = (*items, "MODSEQ")  # RFC 7162 §3.1.4.1
     if event.by_uid and "UID" not in items:
         items = ("UID", *items)  # RFC 9051 §6.4.9
-    return Plan(items, depth(items), event.changed_since, seeing)
+    binary = tuple(item for item in items if isinstance(item, e.Section) and (item.binary or item.size_only))
+    return Plan(items, depth(items), event.changed_since, seeing, any(map(_structured, items)), binary)
 
 
 async def _rows(session: ImapSession, plan: Plan, positions: Sequence[int]) -> list[tuple[int, FlagRow | MessageRow]]:
@@ -145,119 +148,47 @@ async def _vanished(session: ImapSession, event: e.Fetch, since: int) -> None:
         await session.send([b"* VANISHED (EARLIER) %b\r\n" % r.compact_set(gone)])
 
 
-async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> bool:
-    """Send whole responses; False when a message could not be read: it is left out, the others are not."""
+async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> set[bytes]:
+    """Send whole responses; messages that cannot be read are left out, the codes of _FAILURES tell why."""
     lines: list[bytes] = []
-    complete = True
-    structured = plan.structured
+    failures: set[bytes] = set()
+    reader, account, contents = session.deps.store.reader, session.user.account, session.user.contents
     for number, row in rows:
         if not isinstance(row, MessageRow):
             continue
         begun = len(lines)
         sent = session.sent
         try:
-            content = await session.scanned(row) if structured else None
-            await _collect(session, plan, (number, row, content), lines)
+            letter = Letter(reader, account, row, await contents.of(row) if plan.structured else None)
+            if any(undecodable(letter, item) for item in plan.binary):
+                failures.add(b"UNKNOWN-CTE")
+                continue
+            await _collect(session, plan, number, letter, lines)
         except StoreError:
             session.deps.events.emit("server.failure", listener="imap", uid=row.uid, exc_info=True)
             if session.sent != sent:  # half a response is out: nothing that follows could be understood
                 session.link.abort()
                 raise ConnectionAbortedError("a message could not be read to its end") from None
             del lines[begun:]
-            complete = False
+            failures.add(b"UNAVAILABLE")
         await session.send(lines, always=False)
     await session.send(lines)
-    return complete
+    await contents.keep()
+    return failures
 
 
-async def _collect(
-    session: ImapSession, plan: Plan, message: tuple[int, MessageRow, Content | None], lines: list[bytes]
-) -> None:
+async def _collect(session: ImapSession, plan: Plan, number: int, letter: Letter, lines: list[bytes]) -> None:
     """One message's response, sent on the way when it grows large."""
-    number, row, content = message
     lines.append(b"* %d FETCH (" % number)
     separator = b""
     for item in plan.items:
         lines.append(separator)
         separator = b" "
         if isinstance(item, str):
-            lines.append(item_text(item, row, content, session.view.recent))
+            lines.append(item_text(item, letter.row, letter.content, session.view.recent))
             continue
-        async for piece in _section(session, row, content, item):
+        async for piece in pieces(letter, item):
             lines.append(piece)
             if len(piece) > PIECE:
                 await session.send(lines)
     lines.append(b")\r\n")
-
-
-async def _section(
-    session: ImapSession, row: MessageRow, content: Content | None, section: e.Section
-) -> AsyncIterator[bytes]:
-    """A section's response, piece by piece. Without `content` it is the whole message."""
-    whole = Place(True, Span(0, row.blob.size))
-    place = whole if content is None else locate(section, content, row.blob.size)
-    if section.size_only:
-        size = 0 if place is None else len(await _decoded(session, row, place))
-        yield b"%b %d" % (section.label, size)
-    elif place is None:
-        yield section.label + b" NIL"
-    elif section.binary:
-        data = _cut(await _decoded(session, row, place), section.partial)
-        # RFC 9051 §4.3: only a literal8 may hold NUL.
-        yield b"%b %b{%d}\r\n" % (section.label, b"~" if b"\x00" in data else b"", len(data))
-        yield data
-    elif content is not None and section.text.startswith("HEADER"):
-        data = await _header(session, row, content, place)
-        if section.fields:
-            data = select_fields(data, section.fields, exclude=section.text == "HEADER.FIELDS.NOT")
-        data = _cut(data, section.partial)
-        yield b"%b {%d}\r\n" % (section.label, len(data))
-        yield data
-    else:
-        async for piece in _raw(session, row, place, section):
-            yield piece
-
-
-async def _raw(session: ImapSession, row: MessageRow, place: Place, section: e.Section) -> AsyncIterator[bytes]:
-    """Octets as they are: prefix and blob, or a slice of them (RFC 9051 §6.4.5 partial)."""
-    prefix = row.prefix if place.prefix else b""
-    whole = len(prefix) + place.span.end - place.span.start
-    start, length = section.partial or (0, whole)
-    start = min(start, whole)
-    stop = min(start + length, whole)
-    yield b"%b {%d}\r\n" % (section.label, stop - start)
-    if start < len(prefix):
-        yield prefix[start:stop]
-    at = place.span.start + max(start - len(prefix), 0)
-    end = place.span.start + max(stop - len(prefix), 0)
-    reader = session.deps.store.reader
-    while at < end:
-        piece = await reader.body(session.user.account, row.blob, at, min(BODY_SLICE, end - at))
-        if not piece:
-            raise StoreError(Reason.UNAVAILABLE, "a body is shorter than it should be")
-        yield piece
-        at += len(piece)
-
-
-async def _header(session: ImapSession, row: MessageRow, content: Content, place: Place) -> bytes:
-    """A header, out of the cache where it is there."""
-    prefix = row.prefix if place.prefix else b""
-    if content.header and place.span == Span(content.root.header, content.root.body):
-        return prefix + content.header
-    return prefix + await _blob(session, row, place)
-
-
-async def _blob(session: ImapSession, row: MessageRow, place: Place) -> bytes:
-    span = place.span
-    if span.start >= span.end:
-        return b""
-    return await session.deps.store.reader.body(session.user.account, row.blob, span.start, span.end - span.start)
-
-
-async def _decoded(session: ImapSession, row: MessageRow, place: Place) -> bytes:
-    prefix = row.prefix if place.prefix else b""
-    return prefix + decode_transfer(await _blob(session, row, place), place.encoding)
-
-
-def _cut(data: bytes, partial: tuple[int, int] | None) -> bytes:
-    return data if partial is None else data[partial[0] : partial[0] + partial[1]]

@@ -56,6 +56,11 @@ def decoded_size(data: Octets, start: int, end: int, encoding: bytes) -> int:
     return _digits(data, start, end) * 6 // 8 if encoding == b"base64" else _quoted_size(data, start, end)
 
 
+def is_known(encoding: bytes) -> bool:
+    """True when `decode_transfer` undoes it, and does not just hand out what it got."""
+    return encoding in IDENTITY or encoding in _DECODERS
+
+
 class Decoder(Protocol):
     """A transfer encoding undone as the octets come."""
 

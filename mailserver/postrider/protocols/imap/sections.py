@@ -25,6 +25,8 @@ class Place:
     span: Span
     #: Transfer encoding of a single part's content, for BINARY.
     encoding: bytes = b"7bit"
+    #: Octets without it, -1 where that is unknown.
+    decoded: int = -1
 
 
 def locate(section: Section, content: Content, size: int) -> Place | None:
@@ -41,7 +43,7 @@ def locate(section: Section, content: Content, size: int) -> Place | None:
     match section.text:
         case "":
             encoding = b"7bit" if part.parts or part.message else part.encoding
-            return Place(False, Span(part.body, part.end), encoding)
+            return Place(False, Span(part.body, part.end), encoding, part.decoded)
         case "MIME":
             return Place(part is root, Span(part.header, part.body))
     # HEADER and TEXT of a part speak of the message inside it.

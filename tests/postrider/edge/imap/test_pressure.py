@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 64 * 1024  # 1 MiB
 
@@ -49,18 +50,20 @@ async def test_a_client_that_goes_in_the_middle_is_forgotten(connect, site, tmp_
 
 async def test_a_damaged_message_does_not_hide_the_others(connect, tmp_path, log):
     async with connect() as one:
-        for word in (b"first", b"damaged", b"third"):
-            await one.append(b"Subject: " + word + b"\r\n\r\n" + word * 1000 + b"\r\n")
-        for pack in (tmp_path / "data" / "packs").iterdir():
-            data = pack.read_bytes()
-            with pack.open("r+b") as file:
-                if (at := data.find(b"damaged" * 1000)) >= 0:
-                    file.seek(at)
-                    file.write(b"DAMAGED")
+        messages = [b"Subject: x\r\n\r\n" + word * 1000 + b"\r\n" for word in (b"first", b"damaged", b"third")]
+        for message in messages:
+            await one.append(message)
+        (pack,) = (tmp_path / "data" / "packs").glob("*.pack")
+        data = pack.read_bytes()
+        named = data.index(hashlib.sha256(messages[1]).digest())
+        last = data.index(b"PRec", named) - 8  # fewer zeros than that stand between two records
+        with pack.open("r+b") as file:
+            file.seek(last)
+            file.write(bytes([data[last] ^ 0xFF]))
         await one.ask("SELECT INBOX")
         lines = await one.ask("FETCH 1:* (UID BODY.PEEK[])")
         assert [line for line in lines if line.startswith(b"* ")] == [
-            b"* 1 FETCH (UID 1 BODY[] {5020}\r\n", b"* 3 FETCH (UID 3 BODY[] {5020}\r\n"
+            b"* 1 FETCH (UID 1 BODY[] {5016}\r\n", b"* 3 FETCH (UID 3 BODY[] {5016}\r\n"
         ]  # fmt: skip
         assert b"NO [UNAVAILABLE] Some messages could not be read" in lines[-1]
         assert "server.failure" in log.getvalue()
