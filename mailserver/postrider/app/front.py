@@ -29,6 +29,7 @@ from postrider.outbound.runner import Runner
 from postrider.roles import LISTENERS, Role, Tls
 from postrider.store import open as stores
 from postrider.store.client import RemoteStore
+from postrider.store.search.lookup import IndexLookup
 from postrider.store.transactions import StoreError
 from postrider.store.values import LANES
 from postrider.supervise.settings import Settings
@@ -53,6 +54,7 @@ class FrontWork:
         self._tls = ServerTls(self._directory.snapshot.certificates)
         self._resolver = DnsResolver(self._clock, (settings.resolver,) if settings.resolver else None)
         self._login = Login(self._present, self._clock, self._random)
+        self._texts = IndexLookup(Path(settings.data), events)
         self._store: RemoteStore | None = None
         self._listeners: list[Listener] = []
         self._runner: Runner | None = None
@@ -105,6 +107,7 @@ class FrontWork:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._login.close()
         await self._resolver.close()
+        self._texts.close()
         if self._store:
             await self._store.close()
 
@@ -128,6 +131,7 @@ class FrontWork:
             metrics=self._metrics,
             clock=self._clock,
             spool=spool,
+            index=self._texts,
         )
         services: dict[str, Service] = {}
         for name in self._settings.ports:

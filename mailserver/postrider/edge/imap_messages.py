@@ -7,6 +7,7 @@ from array import array
 from postrider.edge.imap_session import ImapSession
 from postrider.mailbox import query
 from postrider.mailbox.actions import FlagEdit
+from postrider.mailbox.candidates import Scope
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import flag_lines
@@ -30,7 +31,8 @@ async def search(session: ImapSession, event: e.Search) -> None:
     with_modseq = asks_modseq(event.key)
     if with_modseq:
         session.enable_condstore()
-    around = query.Search(deps.store.reader, session.user.account, view, deps.clock.now(), session.content)
+    scope = Scope(deps.store.reader, session.user.account, view, deps.index)
+    around = query.Search(scope, deps.clock.now())
     positions, highest = await query.find(around, event.key)
     uids = array("I", [view.uids[at] for at in positions])
     numbers = uids if event.by_uid else array("I", [at + 1 for at in positions])

@@ -13,9 +13,9 @@ from postrider.contract.model import Mailbox
 from postrider.edge.driver import Connection
 from postrider.ingest.spool import Spool
 from postrider.mailbox.actions import Actions, allowance
-from postrider.mailbox.contents import Contents
 from postrider.mailbox.names import found_name
 from postrider.mailbox.view import News, NoSuchMessage, View
+from postrider.mime import parse
 from postrider.mime.cached import from_cache
 from postrider.model.mail import Content
 from postrider.model.ports import Clock
@@ -25,6 +25,7 @@ from postrider.protocols.imap.fetch import flag_lines
 from postrider.protocols.imap.responses import Status
 from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
+from postrider.store.search.lookup import Lookup
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, MailboxRow, MessageRow, account_of
 from postrider.telemetry.events import Events
@@ -75,6 +76,8 @@ class ImapDeps:
     clock: Clock
     #: Where messages of an APPEND lie until they are stored.
     spool: Path
+    #: What SEARCH asks for candidates; without one it looks at everything.
+    index: Lookup | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,6 @@ class User:
     mailbox: Mailbox
     account: Account
     actions: Actions
-    contents: Contents
 
 
 @dataclass(slots=True)
@@ -149,6 +151,13 @@ class ImapSession:
     def content(self, row: MessageRow) -> Content | None:
         """What is cached about a message, None where that is damaged or older than our scanner."""
         return from_cache(row.cached)
+
+    async def scanned(self, row: MessageRow) -> Content:
+        """As `content`, made anew where it has to be."""
+        found = self.content(row)
+        if found is None:
+            found = parse.scan(await self.deps.store.reader.body(self.user.account, row.blob))
+        return found
 
     def enable_condstore(self) -> None:
         """A command asked for modseqs: from now on they are told (RFC 7162 §3.1)."""
@@ -243,8 +252,7 @@ class ImapSession:
         """This is who we speak with."""
         account = account_of(mailbox.namespace, mailbox.address)
         allowed = allowance(self.deps.directory(), mailbox)
-        actions = Actions(self.deps.store.writer, account, allowed)
-        self.user_or_none = User(mailbox, account, actions, Contents(self.deps.store, account))
+        self.user_or_none = User(mailbox, account, Actions(self.deps.store.writer, account, allowed))
 
     def select(self, view: View | None) -> None:
         """A mailbox is selected now, or none is."""

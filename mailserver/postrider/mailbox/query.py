@@ -1,6 +1,7 @@
 """SEARCH over a session's view: what is cheap to know is asked first, and only survivors are read any deeper.
 
-Text is found as people see it: decoded, in any case (RFC 9051 §6.4.4).
+Text is found as people see it: decoded, in any case (RFC 9051 §6.4.4). The index names candidates, each is checked
+against its text here. No transaction is held while a body is read, and others run after each slice.
 """
 
 from __future__ import annotations
@@ -9,16 +10,17 @@ import asyncio
 import enum
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from postrider.mailbox.candidates import Scope, newest_first
 from postrider.mailbox.text import Words
-from postrider.mailbox.view import View
-from postrider.mime.parse import scan
-from postrider.model.mail import Content
+from postrider.mailbox.view import Picked, View
+from postrider.mime.text import fold
 from postrider.protocols.imap import search as s
 from postrider.store.ports import Reader
+from postrider.store.search.reading import content_of, header_of, texts_of
 from postrider.store.values import Account, FlagRow, MessageRow
 
 #: Messages looked at between two chances for others to run.
@@ -41,13 +43,9 @@ class Depth(enum.IntEnum):
 class Search:
     """What a search needs from around it."""
 
-    reader: Reader
-    account: Account
-    view: View
+    scope: Scope
     #: Seconds since the epoch, for OLDER and YOUNGER.
     now: float
-    #: What is cached about a message (ingest.content), None where that is old or damaged.
-    content: Callable[[MessageRow], Content | None]
 
 
 class Candidate:
@@ -65,20 +63,37 @@ class Candidate:
 
 async def find(search: Search, key: s.Key) -> tuple[array[int], int]:
     """Positions of matching messages in the view, ascending, and the highest modseq among them (0: not read)."""
+    found: list[int] = []
+    highest = 0
+    async for left in _survivors(search, key):
+        found.extend(candidate.at for candidate in reversed(left))
+        highest = max([highest, *(one.flags.modseq for one in left if hasattr(one, "flags"))])
+    found.reverse()
+    return array("I", found), highest
+
+
+async def newest(search: Search, key: s.Key) -> AsyncIterator[int]:
+    """The UIDs of matching messages, the newest first; whoever has enough stops asking."""
+    async for left in _survivors(search, key):
+        for candidate in reversed(left):
+            yield candidate.uid
+
+
+async def _survivors(search: Search, key: s.Key) -> AsyncIterator[list[Candidate]]:
+    """Matching messages: rising in each list, falling from list to list."""
     keys = sorted(key.keys if isinstance(key, s.And) else (key,), key=depth)
     test = _Test(search)
-    found = array("I")
-    highest = 0
-    for chunk in _first_candidates(search.view, keys):
-        left = [Candidate(at, search.view.uids[at]) for at in chunk]
+    view = search.scope.view
+    size = SLICE if depth(key) <= Depth.FLAGS else ROW_SLICE
+    async for chunk in newest_first(search.scope, key, _picked(view, keys), size):
+        left = [Candidate(at, view.uids[at]) for at in chunk]
         for step in keys:
             left = await test.survivors(left, step)
             if not left:
                 break
-        found.extend(candidate.at for candidate in left)
-        highest = max([highest, *(one.flags.modseq for one in left if hasattr(one, "flags"))])
+        if left:
+            yield left
         await asyncio.sleep(0)
-    return found, highest
 
 
 def depth(key: s.Key) -> Depth:
@@ -110,7 +125,7 @@ _DEPTHS: Mapping[type, Depth] = {
 }
 
 
-def _first_candidates(view: View, keys: Sequence[s.Key]) -> Iterator[list[int]]:
+def _picked(view: View, keys: Sequence[s.Key]) -> Picked:
     """Positions worth looking at: a set among the keys makes them few."""
     best = view.everything()
     for key in keys:
@@ -118,7 +133,7 @@ def _first_candidates(view: View, keys: Sequence[s.Key]) -> Iterator[list[int]]:
             picked = view.pick(key.messages, by_uid=key.by_uid)
             if len(picked) < len(best):
                 best = picked
-    return best.chunks(SLICE if depth(s.And(tuple(keys))) <= Depth.FLAGS else ROW_SLICE)
+    return best
 
 
 class _Test:
@@ -126,6 +141,7 @@ class _Test:
 
     def __init__(self, search: Search) -> None:
         self._search = search
+        self._scope = search.scope
         self._sets: dict[int, set[int]] = {}
 
     async def survivors(self, candidates: list[Candidate], key: s.Key) -> list[Candidate]:
@@ -137,10 +153,10 @@ class _Test:
             return [candidate for candidate in candidates if self._matches(candidate, key)]
         matching: list[Candidate] = []
         for candidate in candidates:
-            candidate.words.body = await self._search.reader.body(self._search.account, candidate.row.blob)
+            await self._read_body(candidate)
             if self._matches(candidate, key):
                 matching.append(candidate)
-            candidate.words.body = None
+            candidate.words.body = []
             await asyncio.sleep(0)
         return matching
 
@@ -158,9 +174,9 @@ class _Test:
     async def _read_flags(self, candidates: list[Candidate]) -> list[Candidate]:
         if all(hasattr(candidate, "flags") for candidate in candidates):
             return candidates
-        search = self._search
+        scope = self._scope
         positions = [candidate.at for candidate in candidates]
-        rows = {row.uid: row for row in await flags_at(search.reader, search.account, search.view, positions)}
+        rows = {row.uid: row for row in await flags_at(scope.reader, scope.account, scope.view, positions)}
         left = [candidate for candidate in candidates if candidate.uid in rows]
         for candidate in left:
             candidate.flags = rows[candidate.uid]
@@ -169,11 +185,11 @@ class _Test:
     async def _read_rows(self, candidates: list[Candidate]) -> list[Candidate]:
         if all(hasattr(candidate, "row") for candidate in candidates):
             return candidates
-        search = self._search
+        scope = self._scope
         rows: dict[int, MessageRow] = {}
         for start in range(0, len(candidates), ROW_SLICE):
             uids = [candidate.uid for candidate in candidates[start : start + ROW_SLICE]]
-            for row in await search.reader.messages(search.account, search.view.mailbox.id, uids):
+            for row in await scope.reader.messages(scope.account, scope.view.mailbox.id, uids):
                 rows[row.uid] = row
         left = [candidate for candidate in candidates if candidate.uid in rows]
         for candidate in left:
@@ -181,16 +197,13 @@ class _Test:
         return left
 
     async def _words(self, row: MessageRow) -> Words:
-        search = self._search
-        content = search.content(row)
-        if content is None:
-            raw = await search.reader.body(search.account, row.blob)
-            content = scan(raw)
-            return Words(row.prefix + raw[: content.root.body], content)
-        header = content.header
-        if not header and content.root.body:
-            header = await search.reader.body(search.account, row.blob, 0, content.root.body)
-        return Words(row.prefix + header, content)
+        reader, account = self._scope.reader, self._scope.account
+        return Words(await header_of(reader, account, row, await content_of(reader, account, row)))
+
+    async def _read_body(self, candidate: Candidate) -> None:
+        reader, account, row = self._scope.reader, self._scope.account, candidate.row
+        texts = await texts_of(reader, account, row, await content_of(reader, account, row))
+        candidate.words.body = [fold(text) for text in texts]
 
     def _matches(self, candidate: Candidate, key: s.Key) -> bool:
         match key:
@@ -207,7 +220,7 @@ class _Test:
     def _in_set(self, candidate: Candidate, key: s.InSet) -> bool:
         picked = self._sets.get(id(key))
         if picked is None:
-            ranges = self._search.view.pick(key.messages, by_uid=key.by_uid).ranges
+            ranges = self._scope.view.pick(key.messages, by_uid=key.by_uid).ranges
             picked = self._sets[id(key)] = {at for start, stop in ranges for at in range(start, stop)}
         return candidate.at in picked
 
@@ -233,7 +246,7 @@ def _in_body(candidate: Candidate, key: s.BodyHas) -> bool:
 
 #: What each key asks of a candidate that has been read deep enough.
 _QUESTIONS: Mapping[type, Callable[[Search, Candidate, Any], bool]] = {
-    s.IsRecent: lambda search, candidate, _: 0 < search.view.recent <= candidate.uid,
+    s.IsRecent: lambda search, candidate, _: 0 < search.scope.view.recent <= candidate.uid,
     s.HasFlags: lambda _, candidate, key: candidate.flags.flags & key.bits == key.bits,
     s.HasKeyword: lambda _, candidate, key: key.keyword.lower() in map(str.lower, candidate.flags.keywords),
     s.ChangedSince: lambda _, candidate, key: candidate.flags.modseq >= key.modseq,

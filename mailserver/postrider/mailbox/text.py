@@ -7,8 +7,7 @@ import re
 from datetime import date
 
 from postrider.mime.header import fields
-from postrider.mime.text import fold, header_texts, searchable
-from postrider.model.mail import Content
+from postrider.mime.text import fold, header_texts
 
 _DATE = re.compile(rb"(?:^|[\s,])([0-9]{1,2})[\s-]+([A-Za-z]{3})[A-Za-z]*[\s-]+([0-9]{2,4})")
 _MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")
@@ -17,11 +16,10 @@ _MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep
 class Words:
     """One message's text. `header` is the whole header block, prefix included."""
 
-    def __init__(self, header: bytes, content: Content) -> None:
+    def __init__(self, header: bytes) -> None:
         self._header = header
-        self._content = content
-        #: The blob, once it has been read.
-        self.body: bytes | None = None
+        #: The texts of the body, folded, once they have been read.
+        self.body: list[str] = []
 
     @functools.cached_property
     def _fields(self) -> dict[str, list[str]]:
@@ -43,11 +41,7 @@ class Words:
     def body_has(self, text: str) -> bool:
         """The text is in a text part, or in the header of a message inside."""
         wanted = fold(text)
-        if not wanted:
-            return True
-        if self.body is None:
-            return False
-        return any(wanted in fold(piece) for piece in searchable(self.body, self._content))
+        return not wanted or any(wanted in piece for piece in self.body)
 
     @property
     def sent_day(self) -> int | None:

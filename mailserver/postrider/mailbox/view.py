@@ -9,6 +9,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 from postrider.protocols.imap.grammar import STAR, SequenceSet
 from postrider.store.values import Changes, FlagRow, MailboxRow
@@ -29,6 +30,14 @@ class Picked:
 
     def __len__(self) -> int:
         return sum(stop - start for start, stop in self.ranges)
+
+    def __contains__(self, at: int) -> bool:
+        found = bisect_right(self.ranges, at, key=itemgetter(0)) - 1
+        return found >= 0 and at < self.ranges[found][1]
+
+    def below(self, limit: int) -> Picked:
+        """Those below a position."""
+        return Picked(tuple((start, min(stop, limit)) for start, stop in self.ranges if start < limit))
 
     def chunks(self, size: int) -> Iterator[list[int]]:
         """Positions, `size` at a time."""

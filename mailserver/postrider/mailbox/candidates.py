@@ -1,0 +1,110 @@
+"""Which messages a SEARCH has to look at, newest first: those the index names, and all that it does not cover."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+from postrider.mailbox.view import Picked, View
+from postrider.mime.text import fold
+from postrider.protocols.imap import search as s
+from postrider.store.ports import Reader
+from postrider.store.search.lookup import Lookup
+from postrider.store.search.wanted import HEADER, Both, Either, Has, Part, Wanted, part_of
+from postrider.store.values import Account
+
+#: So few messages are looked at without asking the index.
+FEW = 100
+#: Texts that the index is asked for side by side; more than that choose no better.
+MOST = 16
+#: Candidates asked for at first and at most: who wants fifty should not wait for hundreds.
+FIRST_PAGE = 64
+LAST_PAGE = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where is searched. Without an index everything is a candidate."""
+
+    reader: Reader
+    account: Account
+    view: View
+    index: Lookup | None
+
+
+def wanted(key: s.Key) -> Wanted | None:
+    """What a message's text must have for the key to match; None where the index cannot say."""
+    match key:
+        case s.And(keys):
+            each = tuple(inner for inner in map(wanted, keys) if inner is not None)[:MOST]
+            return Both(each) if len(each) > 1 else next(iter(each), None)
+        case s.Or(left, right):
+            one, other = wanted(left), wanted(right)
+            if one is None or other is None or _texts(one) + _texts(other) > MOST:
+                return None
+            return Either((one, other))
+        case s.HeaderHas(field, text):
+            name = field.decode("utf-8", "replace")
+            return Has((part_of(name),), fold(text) or f"{name}:")
+        case s.BodyHas(text, header):
+            folded = fold(text)
+            return Has((*HEADER, Part.BODY) if header else (Part.BODY,), folded) if folded else None
+    return None  # NOT among them: what is no candidate of a key may still not match it
+
+
+def _texts(sought: Wanted) -> int:
+    return 1 if isinstance(sought, Has) else sum(map(_texts, sought.of))
+
+
+async def newest_first(scope: Scope, key: s.Key, picked: Picked, size: int) -> AsyncIterator[list[int]]:
+    """Positions in the view: rising in each chunk, falling from chunk to chunk, about `size` at once."""
+    index, sought = scope.index, wanted(key)
+    mark = 0
+    if index is not None and sought is not None and len(picked) > FEW:
+        covered = await index.covered(scope.account, scope.view.mailbox.uidvalidity)
+        mailbox = await scope.reader.mailbox(scope.account, scope.view.mailbox.id)
+        # A mark beyond the folder's end: somebody put an older database in the place of ours.
+        if covered is not None and mailbox is not None and covered.uid < mailbox.uidnext:
+            mark = covered.uid
+    edge = bisect_right(scope.view.uids, mark)
+    for chunk in _falling(picked, edge, size):
+        yield chunk
+    most = FIRST_PAGE
+    while mark and index is not None and covered is not None and sought is not None:
+        page = await index.page(covered, sought, mark, most)
+        if page is None:  # it was taken away under our hands: what is left is looked at
+            for chunk in _falling(picked.below(bisect_right(scope.view.uids, mark)), 0, size):
+                yield chunk
+            return
+        chunk = _positions(scope.view.uids, picked, page.uids)
+        if chunk:
+            yield chunk
+        mark, most = page.next, min(2 * most, LAST_PAGE)
+
+
+def _positions(uids: array[int], picked: Picked, found: list[int]) -> list[int]:
+    """The positions of those of these UIDs (falling) that the session sees and the search asks for; rising."""
+    positions: list[int] = []
+    for uid in reversed(found):
+        at = bisect_left(uids, uid)
+        if at < len(uids) and uids[at] == uid and at in picked:
+            positions.append(at)
+    return positions
+
+
+def _falling(picked: Picked, first: int, size: int) -> Iterator[list[int]]:
+    """Picked positions from `first` on, the last ones first."""
+    chunk: list[int] = []
+    for start, stop in reversed(picked.ranges):
+        start, end = max(start, first), stop  # noqa: PLW2901 -- one range, cut
+        while start < end:
+            begin = max(start, end - size + len(chunk))
+            chunk[:0] = range(begin, end)
+            end = begin
+            if len(chunk) == size:
+                yield chunk
+                chunk = []
+    if chunk:
+        yield chunk
