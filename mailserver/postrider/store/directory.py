@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 #: Locks or shared memory do not hold on these, whatever they promise.
@@ -21,7 +22,9 @@ class CannotOpen(Exception):
 
 
 def make(path: Path) -> None:
-    """Make the directory and the one for packs, readable by nobody else."""
+    """Make the directory and the one for packs, readable by nobody else. Raises CannotOpen."""
+    if unfinished_restore(path).exists():
+        raise CannotOpen(f"a backup was being restored into {path} and did not get to its end: run restore again")
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     packs_directory(path).mkdir(mode=0o700, exist_ok=True)
 
@@ -34,6 +37,44 @@ def packs_directory(path: Path) -> Path:
 def database_path(path: Path) -> Path:
     """Where the database is."""
     return path / "mail.db"
+
+
+def unfinished_restore(path: Path) -> Path:
+    """Where a backup lies while it is restored; nothing is opened as long as this is there."""
+    return path / "restoring"
+
+
+@contextlib.contextmanager
+def keep_packs(path: Path) -> Iterator[None]:
+    """While it is held no pack is deleted: a backup needs every one that its copy of the database knows.
+
+    It is a shared flock of the file `pins`; whoever dies lets go of it.
+    """
+    with _flock(path / "pins", fcntl.LOCK_SH):
+        yield
+
+
+@contextlib.contextmanager
+def may_delete_packs(path: Path) -> Iterator[bool]:
+    """Whether packs may be deleted now, for as long as it is held: never while somebody keeps them."""
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(_flock(path / "pins", fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError:
+            allowed = False
+        else:
+            allowed = True
+        yield allowed
+
+
+@contextlib.contextmanager
+def _flock(file: Path, kind: int) -> Iterator[None]:
+    fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, kind)
+        yield
+    finally:
+        os.close(fd)
 
 
 def lock(path: Path, seconds: float, sleep: Callable[[float], None] = time.sleep) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from postrider.store import client, directory, kind
+from postrider.store.backup import DatabaseFile
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.memory.store import MemoryStore
@@ -12,13 +13,23 @@ from postrider.store.pack_reader import PackReader
 from postrider.store.ports import Store
 from postrider.store.server import WriterServer
 from postrider.store.sqlite import database
+from postrider.store.sqlite.backup import SqliteFile
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
 from postrider.store.sqlite.schema import WrongDatabase
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 
-__all__ = ["Options", "WriterServer", "WrongDatabase", "connect", "memory", "open_local", "open_writer"]
+__all__ = [
+    "Options",
+    "WriterServer",
+    "WrongDatabase",
+    "connect",
+    "database_file",
+    "memory",
+    "open_local",
+    "open_writer",
+]
 
 
 def open_writer(path: Path | str, options: Options | None = None) -> WriterServer:
@@ -56,6 +67,11 @@ def open_local(path: Path | str, options: Options | None = None) -> Store:
 def memory(options: Options | None = None) -> Store:
     """A store that is gone when it is dropped, for tests."""
     return MemoryStore((options or Options()).clock)
+
+
+def database_file() -> DatabaseFile:
+    """The database of data directories as a file, for backups."""
+    return SqliteFile()
 
 
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:

@@ -1,0 +1,126 @@
+"""`postrider-server backup`: takes, lists and verifies backups."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from postrider.app import backup as backups
+from postrider.commands.terminal import Data
+from postrider.ops.backup.shelf import BackupError
+from postrider.store.directory import CannotOpen
+from postrider.store.shape import StoreError
+
+Directory = Annotated[Path, typer.Argument(help="Directory of backups.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it works.")]
+
+_MIB = 1024 * 1024
+
+
+class Backups(TyperGroup):
+    """`backup DIR` takes one; `list` and `verify` come first (a directory of that name is ./list)."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The arguments, with `take` in front where it is left out."""
+        named = not args or args[0] == "--help" or args[0] in self.commands
+        return super().parse_args(ctx, args if named else ["take", *args])
+
+
+app = typer.Typer(cls=Backups, add_completion=False, rich_markup_mode=None)
+
+
+@app.callback(no_args_is_help=True, epilog="`backup DIR` is short for `backup take DIR`.")
+def backup() -> None:
+    """Back mail and state up into a directory, while the server runs or not; look at what is there."""
+
+
+@app.command()
+def take(
+    directory: Directory,
+    data: Data,
+    *,
+    keep: Annotated[int, typer.Option(min=0, help="Remove all but so many of the newest backups; 0: keep all.")] = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Take a backup. Packs that lie in DIR already are not copied again."""
+    with told(), Progress(quiet) as progress:
+        taken = backups.take(data.absolute(), directory.absolute(), keep, progress.tell)
+    typer.echo(f"{taken.path}: {_size(taken.size)}, of which {_size(taken.copied)} were copied")
+    for name in taken.removed:
+        typer.echo(f"removed {name}")
+    if taken.manifest.damaged:
+        packs = ", ".join(map(str, taken.manifest.damaged))
+        typer.echo(f"postrider-server: packs of {data} are missing or too short: {packs}. The rest is kept.", err=True)
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_backups(directory: Directory) -> None:
+    """List the backups, oldest first."""
+    with told():
+        for name, manifest in backups.listed(directory.absolute()):
+            size = manifest.database_length + sum(pack.length for pack in manifest.packs)
+            typer.echo(f"{name}  {_size(size):>12}  schema {manifest.schema}  release {manifest.version}")
+
+
+@app.command()
+def verify(
+    directory: Directory,
+    *,
+    at: Annotated[str, typer.Option("--at", metavar="BACKUP", help="Only this one.")] = "",
+    quiet: Quiet = False,
+) -> None:
+    """Read everything: hashes, the databases' integrity, and that each body lies where it should."""
+    with told(), Progress(quiet) as progress:
+        problems = backups.verify(directory.absolute(), at, progress.tell)
+    for problem in problems:
+        typer.echo(f"{', '.join(problem.backups)}: {problem.text}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo("all is well")
+
+
+class Progress:
+    """One line on a terminal that says how far it is; nothing where nobody looks."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._shown = not quiet and sys.stderr.isatty()
+        self._last = ""
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._last:
+            typer.echo("\r\x1b[K", nl=False, err=True)
+
+    def tell(self, what: str, done: int, total: int) -> None:
+        """Show it, if it looks different from before."""
+        line = f"{what}: {done * 100 // max(total, 1)} %" + (f" of {_size(total)}" if total > _MIB else "")
+        if self._shown and line != self._last:
+            self._last = line
+            typer.echo(f"\r\x1b[K{line}", nl=False, err=True)
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """What is wrong with directories, files or the store is said on one line, and the status is 1."""
+    try:
+        yield
+    except (BackupError, CannotOpen, StoreError, OSError) as error:
+        typer.echo(f"postrider-server: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _size(octets: int) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if octets < 10_000:
+            return f"{octets} {unit}"
+        octets //= 1024
+    return f"{octets / 1024:.1f} TiB" if octets > 10_000_000 else f"{octets} GiB"

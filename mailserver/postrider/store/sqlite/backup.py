@@ -1,0 +1,164 @@
+"""The database as a file of a backup: copied while the server writes, examined, and given a new epoch when restored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from postrider.store import directory, records
+from postrider.store.backup import Copied, Progress
+from postrider.store.shape import Reason, StoreError
+from postrider.store.sqlite import database
+from postrider.store.values import QueueState
+
+_PAGES = 4096
+#: More complaints than these say nothing new.
+_ENOUGH = 20
+#: How far things jump in a new epoch: UIDs and UIDVALIDITY (32 bits), all else (63 bits).
+UID_JUMP = 1 << 16
+JUMP = 1 << 32
+_LAST_UID = (1 << 32) - 1
+
+
+class SqliteFile:
+    """Implements backup.DatabaseFile."""
+
+    def copy(self, data: Path, target: Path, progress: Progress) -> Copied:
+        """Copy within one read transaction: the WAL cannot begin anew meanwhile, so nothing else is done in it."""
+        try:
+            db = database.open_reader(directory.database_path(data))
+            try:
+                return _copy(db, target, progress)
+            finally:
+                db.close()
+        except apsw.Error as error:
+            raise StoreError(Reason.UNAVAILABLE, f"the database cannot be copied: {error}") from error
+
+    def examine(self, path: Path, packs: Mapping[int, Path]) -> Sequence[str]:
+        """The database's own integrity check, and each body's record looked at where it should be."""
+        try:
+            db = apsw.Connection(f"file:{path}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+            try:
+                found = [f"database: {row[0]}" for row in db.execute(f"PRAGMA integrity_check({_ENOUGH})")]
+                if found == ["database: ok"]:
+                    found = []
+                for wrong in _misplaced(db, packs):
+                    if len(found) >= _ENOUGH:
+                        break
+                    found.append(wrong)
+            finally:
+                db.close()
+        except apsw.Error as error:
+            return (f"database: {error}",)
+        return tuple(found)
+
+    def begin_epoch(self, path: Path, now: int, *, hold_queue: bool) -> None:
+        """Migrate, then move everything that is given out once to numbers that were never given."""
+        db = database.open_writer(path)
+        try:
+            db.execute("BEGIN EXCLUSIVE")
+            _renew(db, now)
+            _free_queue(db, hold=hold_queue)
+            db.execute("COMMIT")
+            db.pragma("journal_mode", "delete")
+        finally:
+            db.close()
+
+
+def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
+    db.execute("BEGIN")  # one state for the rows below and for all pages
+    # What a compaction is still writing belongs to nobody.
+    rows: Any = db.execute("SELECT id, used FROM pack WHERE state != 'copying'").fetchall()
+    said: Any = db.execute(
+        "SELECT version, min_reader, value FROM schema_version, sequence WHERE component = 'store' AND name = 'lease'"
+    ).fetchone()
+    copy = apsw.Connection(str(target))
+    try:
+        # The copy is worth nothing before it is whole, and it is synced then.
+        copy.pragma("synchronous", "off")
+        with copy.backup("main", db, "main") as backup:
+            while not backup.done:
+                backup.step(_PAGES)
+                done = backup.page_count - backup.remaining
+                progress(done * database.PAGE_SIZE, backup.page_count * database.PAGE_SIZE)
+        db.execute("COMMIT")
+        copy.pragma("journal_mode", "delete")  # one file, without a WAL beside it
+    finally:
+        copy.close()
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+    target.chmod(0o600)
+    schema, min_reader, lease = said
+    return Copied(schema, min_reader, lease, dict(rows))
+
+
+def _misplaced(db: apsw.Connection, packs: Mapping[int, Path]) -> Iterator[str]:
+    """Bodies whose record is not where the database says."""
+    now, fd = 0, -1
+    try:
+        rows: Any = db.execute("SELECT pack, start, hash FROM blob WHERE path = '' ORDER BY pack, start")
+        for pack, start, digest in rows:
+            if pack != now:
+                if fd >= 0:
+                    os.close(fd)
+                now, fd = pack, os.open(packs[pack], os.O_RDONLY | os.O_CLOEXEC) if pack in packs else -1
+                if fd < 0:
+                    yield f"pack {pack} is missing, and bodies lie in it"
+            if fd >= 0 and (wrong := _wrong_record(fd, start, digest)):
+                yield f"pack {pack}, record at {start}: {wrong}"
+    finally:
+        if fd >= 0:
+            os.close(fd)
+
+
+def _wrong_record(fd: int, start: int, digest: bytes) -> str:
+    try:
+        header = records.unpack_header(os.pread(fd, records.HEADER_SIZE, start))
+    except records.BadRecord as error:
+        return str(error)
+    if header.hash != digest:
+        return "another body lies there"
+    return "" if start + header.length <= os.fstat(fd).st_size else "the file ends inside the record"
+
+
+def _renew(db: apsw.Connection, now: int) -> None:
+    db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, UID_JUMP))
+    db.execute("UPDATE sequence SET value = value + ? WHERE name = 'lease'", (JUMP,))
+    db.execute(
+        "INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_master WHERE type = 'table'"
+        " AND sql LIKE '%AUTOINCREMENT%' AND name NOT IN (SELECT name FROM sqlite_sequence)"
+    )
+    db.execute("UPDATE sqlite_sequence SET seq = seq + ?", (JUMP,))
+    # Whatever a client knows of after the backup, it has to ask anew: nothing below the new modseq can be told.
+    db.execute(
+        "UPDATE account SET modseq = modseq + ?1, floor = modseq + ?1, next_mailbox = next_mailbox + ?1", (JUMP,)
+    )
+    present = "(SELECT modseq FROM account WHERE id = account_id)"
+    # Messages that came after the backup are gone, and QRESYNC says so (RFC 7162 §3.2.10).
+    db.execute(
+        "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last)"
+        f" SELECT account_id, id, {present}, uidnext, uidnext + ?1 - 1 FROM mailbox WHERE uidnext <= ?2",
+        (UID_JUMP, _LAST_UID - 2 * UID_JUMP),
+    )
+    full = db.execute("SELECT account_id, id FROM mailbox WHERE uidnext > ?", (_LAST_UID - 2 * UID_JUMP,)).fetchall()
+    db.execute("UPDATE mailbox SET uidnext = uidnext + ? WHERE uidnext <= ?", (UID_JUMP, _LAST_UID - 2 * UID_JUMP))
+    for folder in full:  # no room to jump: clients forget all they know of it
+        ((value,),) = db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'uidvalidity' RETURNING value")
+        db.execute("UPDATE mailbox SET uidvalidity = ? WHERE account_id = ? AND id = ?", (value, *folder))
+    # Flags that changed after the backup are as they were before: so every message has changed.
+    for table in ("mailbox", "message", "seen", "thing", "change"):
+        db.execute(f"UPDATE {table} SET modseq = {present}")
+    # The journal holds nothing of this: it begins with all rows anew. A compaction that was under way never was.
+    db.execute("DELETE FROM journal")
+    db.execute("DELETE FROM pack WHERE state = 'copying'")
+
+
+def _free_queue(db: apsw.Connection, *, hold: bool) -> None:
+    """Nobody holds a claim; what was sent after the backup stands here again."""
+    db.execute("UPDATE queue SET state = ?, claimed_until = 0 WHERE state = ?", (QueueState.READY, QueueState.CLAIMED))
+    if hold:
+        db.execute("UPDATE queue SET state = ? WHERE state = ?", (QueueState.HELD, QueueState.READY))

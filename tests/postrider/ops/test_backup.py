@@ -1,0 +1,355 @@
+"""Backups: consistent, incremental, verified, and restored so that nothing lost is ever mistaken for what is there."""
+
+import asyncio
+import json
+import os
+import random
+
+import apsw
+import pytest
+from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
+
+from postrider.ops.backup.restore import Restore, verify
+from postrider.ops.backup.shelf import BackupError, Shelf
+from postrider.ops.backup.take import Backup
+from postrider.store import directory
+from postrider.store import transactions as t
+from postrider.store.directory import CannotOpen
+from postrider.store.open import Options, database_file, open_local
+from postrider.store.pack_files import pack_path
+
+
+def silent(*_):
+    """Nobody asks how far it is."""
+
+
+@pytest.fixture
+def clock():
+    return StillClock()
+
+
+@pytest.fixture
+def options(clock):
+    return Options(clock=clock, allow_tmpfs=True, measure_sync=False, wait=0, pack_size=128 * 1024)
+
+
+@pytest.fixture
+def take(tmp_path, clock):
+    """Takes a backup, a minute after the last one."""
+
+    def take(data, **fields):
+        clock.seconds += 60
+        return Backup(data, Shelf(tmp_path / "shelf"), database_file(), clock, silent).take(**fields)
+
+    return take
+
+
+@pytest.fixture
+def restore(tmp_path, clock):
+    def restore(target, name="", **fields):
+        return Restore(Shelf(tmp_path / "shelf"), target, database_file(), clock, silent).restore(name, **fields)
+
+    return restore
+
+
+@pytest.fixture
+async def data(tmp_path, options):
+    """A data directory with some packs of mail."""
+    store = open_local(tmp_path / "data", options)
+    letters = (intake(ALICE, data=letter(number), enqueue=(enqueue(),) * (number % 4 == 0)) for number in range(40))
+    await asyncio.gather(*map(store.writer.commit, letters))
+    await store.writer.commit(t.SetFlags(ALICE, INBOX, (3, 4), t.FlagChange.ADD, 8 | 1, ("kw",)))
+    await store.writer.commit(t.Expunge(ALICE, INBOX, (4,)))
+    await store.writer.commit(t.Claim(EVERY_LANE, NOON, 3600, 3))
+    await store.close()
+    return tmp_path / "data"
+
+
+def letter(number):
+    """Mail that no codec makes small, so that packs fill up."""
+    return b"Subject: %d\r\n\r\n" % number + random.Random(number).randbytes(12_000)
+
+
+async def mail(store, account=ALICE, folder=INBOX):
+    uids = await store.reader.uids(account, folder)
+    rows = await store.reader.messages(account, folder, uids)
+    return {row.uid: await store.reader.body(account, row.blob) for row in rows}
+
+
+def problems(tmp_path):
+    return [problem.text for problem in verify(Shelf(tmp_path / "shelf"), database_file(), silent)]
+
+
+async def test_what_was_there_is_there_again(tmp_path, data, options, take, restore):
+    taken = take(data)
+    assert problems(tmp_path) == []
+    assert taken.copied == taken.size
+    restore(tmp_path / "new")
+    store, again = open_local(data, options), open_local(tmp_path / "new", options)
+    assert await mail(again) == await mail(store)
+    assert len(await mail(again)) == 39
+    for name in ("uids", "flags"):
+        before, after = [await getattr(one.reader, name)(ALICE, INBOX) for one in (store, again)]
+        assert [getattr(row, "uid", row) for row in after] == [getattr(row, "uid", row) for row in before]
+    assert [(row.flags, row.keywords) for row in after] == [(row.flags, row.keywords) for row in before]
+    assert await again.reader.counters() == await store.reader.counters()
+    for one in (store, again):
+        await one.close()
+    assert not any(path.stat().st_mode & 0o077 for path in (tmp_path / "new").rglob("*"))
+    assert not any(path.stat().st_mode & 0o077 for path in (tmp_path / "shelf").rglob("*"))
+
+
+async def test_nothing_lost_is_mistaken_for_what_comes_after(tmp_path, data, options, take, restore):
+    """After the backup there were more mail, other flags, folders and accounts; none of their numbers comes again."""
+    take(data)
+    store = open_local(data, options)
+    known = await store.reader.mailbox(ALICE, INBOX)
+    for number in range(5):
+        await store.writer.commit(intake(ALICE, data=b"lost %d" % number))
+    await store.writer.commit(t.SetFlags(ALICE, INBOX, (1,), t.FlagChange.ADD, 4))
+    await store.writer.commit(t.SetFlags(ALICE, INBOX, (2,), t.FlagChange.ADD, 8))
+    await store.writer.commit(t.Expunge(ALICE, INBOX, (2,)))
+    made = await store.writer.commit(t.CreateMailbox(ALICE, "Lost"))
+    await store.writer.commit(intake(BOB))
+    lost = {row.name: row for row in await store.reader.mailboxes(ALICE)}
+    lost_mail = await store.reader.messages(ALICE, INBOX, await store.reader.uids(ALICE, INBOX))
+    bobs = await store.reader.mailboxes(BOB)
+    await store.close()
+    restore(tmp_path / "new")
+    again = open_local(tmp_path / "new", options)
+    inbox = await again.reader.mailbox(ALICE, INBOX)
+    assert inbox.uidvalidity == known.uidvalidity
+    assert inbox.modseq > lost["INBOX"].modseq
+    changes = await again.reader.changes(ALICE, INBOX, lost["INBOX"].modseq)
+    assert {row.uid for row in changes.changed} == set(await again.reader.uids(ALICE, INBOX))
+    gone = {uid for one in changes.vanished for uid in one.uids if uid < lost["INBOX"].uidnext}
+    assert gone >= set(range(known.uidnext, lost["INBOX"].uidnext))
+    assert 2 not in gone  # it is back, and told so
+    (stored,) = (await again.writer.commit(intake(ALICE, data=b"after"))).stored
+    assert stored.uid > lost["INBOX"].uidnext
+    assert stored.modseq > changes.modseq
+    (after,) = await again.reader.messages(ALICE, INBOX, [stored.uid])
+    assert after.email_id not in {row.email_id for row in lost_mail}
+    new = await again.writer.commit(t.CreateMailbox(ALICE, "Lost"))
+    assert new.object_id != made.object_id
+    new = await again.reader.mailbox(ALICE, new.id)
+    assert new.uidvalidity > lost["Lost"].uidvalidity
+    await again.writer.commit(intake(BOB))
+    assert min(row.uidvalidity for row in await again.reader.mailboxes(BOB)) > max(row.uidvalidity for row in bobs)
+    await again.close()
+
+
+async def test_the_queue_is_kept_but_not_claimed(tmp_path, data, options, take, restore):
+    take(data)
+    restore(tmp_path / "new")
+    restore(tmp_path / "held", hold_queue=True)
+    store, again, held = [open_local(path, options) for path in (data, tmp_path / "new", tmp_path / "held")]
+    before = await store.reader.queue()
+    after = await again.reader.queue()
+    assert [row.id for row in after] == [row.id for row in before]
+    assert {row.state for row in after} == {"ready"}
+    assert {row.state for row in await held.reader.queue()} == {"held"}
+    (row,) = await again.writer.commit(t.Claim(EVERY_LANE, NOON, 60, 1))
+    assert row.epoch > max(row.epoch for row in before)
+    done = await again.writer.commit(intake(enqueue=(enqueue(),)))
+    assert done.queued[0] > max(row.id for row in before) + 1_000_000
+    assert balanced(await again.reader.counters())
+    for one in (store, again, held):
+        await one.close()
+
+
+async def test_only_what_is_new_is_copied(tmp_path, data, options, take):
+    first = take(data)
+    second = take(data)
+    assert second.copied == second.manifest.database_length
+    store = open_local(data, options)
+    await asyncio.gather(*(store.writer.commit(intake(ALICE, data=letter(number))) for number in range(100, 120)))
+    third = take(data)  # while it is open
+    await store.close()
+    before, after = [{pack.id: pack for pack in one.manifest.packs} for one in (first, third)]
+    whole = max(before)
+    assert [after[pack] for pack in before if pack != whole] == [before[pack] for pack in before if pack != whole]
+    new = sum(pack.length for number, pack in after.items() if number >= whole)
+    assert third.copied == third.manifest.database_length + new
+    assert problems(tmp_path) == []
+    assert len(Shelf(tmp_path / "shelf").names()) == 3
+
+
+async def test_old_backups_go_and_the_packs_that_nobody_needs(tmp_path, data, options, take, restore):
+    names = []
+    for number in range(4):
+        store = open_local(data, options)
+        await store.writer.commit(intake(ALICE, data=letter(200 + number)))
+        await store.close()
+        names.append(take(data, keep=2).path.name)
+    shelf = Shelf(tmp_path / "shelf")
+    assert shelf.names() == names[2:]
+    needed = {held.file for name in names[2:] for held in shelf.manifest(name).packs}
+    assert {path.name for path in shelf.packs.glob("*.pack")} == needed
+    assert problems(tmp_path) == []
+    restore(tmp_path / "new", names[2])
+    store = open_local(tmp_path / "new", options)
+    assert len(await mail(store)) == 39 + 3
+    await store.close()
+    with pytest.raises(BackupError, match=f"no backup {names[0]} .*{names[2]}, {names[3]}"):
+        restore(tmp_path / "other", names[0])
+
+
+async def test_it_is_one_moment_while_others_write(tmp_path, options, take, restore):
+    store = open_local(tmp_path / "data", options)
+    acknowledged, done = [], asyncio.Event()
+
+    async def deliver(session):
+        number = 0
+        while not done.is_set():
+            body = b"%d %d\r\n" % (session, number) + random.Random(number).randbytes(5000)
+            stored = (await store.writer.commit(intake(ALICE, BOB, data=body))).stored
+            acknowledged.append((stored[0].uid, stored[1].uid, body))
+            number += 1
+
+    sessions = [asyncio.create_task(deliver(n)) for n in range(4)]
+    before = []
+    for _ in range(3):
+        await asyncio.sleep(0.1)
+        before.append(len(acknowledged))
+        await asyncio.to_thread(take, tmp_path / "data")
+    done.set()
+    await asyncio.gather(*sessions)
+    await store.close()
+    assert problems(tmp_path) == []
+    for at, name in enumerate(Shelf(tmp_path / "shelf").names()):
+        restore(tmp_path / name, name)
+        again = open_local(tmp_path / name, options)
+        alices, bobs = await mail(again), await mail(again, BOB)
+        assert len(alices) == len(bobs) >= before[at] > 0
+        for alice, bob, body in acknowledged[: before[at]]:
+            assert alices[alice] == bobs[bob] == body
+        assert balanced(await again.reader.counters())
+        await again.close()
+
+
+async def test_an_interrupted_backup_goes_on_with_its_packs(tmp_path, data, clock, take):
+    class Cut(Exception):
+        """The power went."""
+
+    def until_half(what, done, total):
+        if what == "packs" and done > total * 0.7:
+            raise Cut
+
+    shelf = Shelf(tmp_path / "shelf")
+    with pytest.raises(Cut):
+        Backup(data, shelf, database_file(), clock, until_half).take()
+    assert shelf.names() == []
+    taken = take(data)
+    assert taken.copied - taken.manifest.database_length < (taken.size - taken.manifest.database_length) * 0.7
+    assert problems(tmp_path) == []
+    assert not list(tmp_path.glob("shelf/.*"))
+
+
+async def test_damage_is_found(tmp_path, data, take, restore):
+    taken = take(data)
+    pack = tmp_path / "shelf" / "packs" / taken.manifest.packs[1].file
+    whole = pack.read_bytes()
+    pack.write_bytes(whole[:-100] + b"x" + whole[-99:])
+    (found,) = problems(tmp_path)
+    assert "hash" in found
+    with pytest.raises(BackupError, match="damaged"):
+        restore(tmp_path / "new")
+    with pytest.raises(CannotOpen, match="restore again"):
+        open_local(tmp_path / "new")
+    pack.write_bytes(whole[:-100])
+    assert any("fewer" in found for found in problems(tmp_path))
+    pack.unlink()
+    assert any("cannot be read" in found for found in problems(tmp_path))
+    pack.write_bytes(whole)
+    restore(tmp_path / "new")  # what was left of the attempt is cleared away
+    database = taken.path / "mail.db"
+    whole = database.read_bytes()
+    database.write_bytes(whole[:5000] + b"damage" + whole[5006:])
+    (found,) = problems(tmp_path)
+    assert "mail.db is damaged" in found
+
+
+async def test_a_body_that_is_not_where_the_database_says_is_found(tmp_path, data, take):
+    db = apsw.Connection(str(data / "mail.db"))
+    db.execute("UPDATE blob SET start = start + 8 WHERE id = 3")
+    db.execute("UPDATE blob SET start = (SELECT start FROM blob WHERE id = 6), pack = 1 WHERE id = 5")
+    db.execute("UPDATE blob SET pack = 77 WHERE id = 7")
+    db.close()
+    take(data)
+    found = problems(tmp_path)
+    assert len(found) == 3
+    assert all(any(text in one for one in found) for text in ("no record", "another body", "pack 77 is missing"))
+
+
+async def test_a_damaged_data_directory_is_backed_up_as_far_as_it_goes(tmp_path, data, take, restore, options):
+    pack_path(data / "packs", 2).unlink()
+    taken = take(data)
+    assert taken.manifest.damaged == (2,)
+    assert any("pack 2 was damaged" in found for found in problems(tmp_path))
+    restore(tmp_path / "new")
+    store = open_local(tmp_path / "new", options)
+    (row,) = await store.reader.messages(ALICE, INBOX, [1])
+    assert await store.reader.body(ALICE, row.blob) == letter(0)
+    await store.close()
+
+
+async def test_restore_refuses_what_is_not_empty(tmp_path, data, take, restore):
+    take(data)
+    with pytest.raises(BackupError, match=r"not empty.*mail\.db"):
+        restore(data)
+    (tmp_path / "volume" / "lost+found").mkdir(parents=True)
+    restore(tmp_path / "volume")
+
+
+async def test_one_command_at_a_time(tmp_path, data, take):
+    take(data)
+    shelf = Shelf(tmp_path / "shelf")
+    with shelf.locked(), pytest.raises(BackupError, match="another command"):
+        take(data)
+    with pytest.raises(BackupError, match="inside of"):
+        Backup(data, Shelf(data / "shelf"), database_file(), StillClock(), silent).take()
+    with pytest.raises(BackupError, match="not a data directory"):
+        take(tmp_path)
+    assert json.loads((shelf.path / shelf.latest() / "manifest.json").read_text())["format"] == 1
+
+
+async def test_no_pack_is_deleted_while_a_backup_is_taken(data, take):
+    with directory.may_delete_packs(data) as allowed:
+        assert allowed
+    seen = []
+
+    def look(*_):
+        if not seen:
+            with directory.may_delete_packs(data) as allowed:
+                seen.append(allowed)
+
+    Backup(data, Shelf(data.parent / "shelf"), database_file(), StillClock(), look).take()
+    assert seen == [False]
+    with directory.may_delete_packs(data) as allowed:
+        assert allowed
+    with directory.keep_packs(data), directory.keep_packs(data), directory.may_delete_packs(data) as allowed:
+        assert not allowed
+
+
+async def test_a_folder_without_room_for_a_jump_gets_a_new_uidvalidity(tmp_path, data, options, take, restore):
+    db = apsw.Connection(str(data / "mail.db"))
+    db.execute("UPDATE mailbox SET uidnext = 4294967000 WHERE id = 1")
+    db.close()
+    take(data)
+    restore(tmp_path / "new")
+    store, again = open_local(data, options), open_local(tmp_path / "new", options)
+    before, after = [await one.reader.mailbox(ALICE, INBOX) for one in (store, again)]
+    assert after.uidvalidity > before.uidvalidity
+    assert after.uidnext == before.uidnext
+    assert (await again.writer.commit(append())).target == (before.uidnext,)
+    for one in (store, again):
+        await one.close()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+async def test_a_data_directory_of_somebody_else(data, take):
+    data.chmod(0)
+    with pytest.raises(PermissionError):
+        take(data)
+    data.chmod(0o700)
