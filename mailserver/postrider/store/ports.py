@@ -147,6 +147,10 @@ class Reader(Protocol):
         """Where these emails (RFC 8474 EMAILID) lie, by EMAILID, mailbox, UID; those in no mailbox are missing."""
         ...
 
+    async def appended(self, account: Account, keys: Sequence[bytes]) -> frozenset[bytes]:
+        """Which of these idempotency keys (NewMessage.key) an Append of the account has brought already."""
+        ...
+
     async def thread(self, account: Account, thread_id: str) -> Sequence[str]:
         """EMAILIDs of a thread, oldest first (RFC 8621 §3)."""
         ...

@@ -48,12 +48,23 @@ from postrider.store.mailing import (
     Uids,
     Undelete,
 )
-from postrider.store.owned import Annotate, Put, PutThing, SetRights
+from postrider.store.owned import (
+    MAX_ANNOTATION,
+    MAX_ANNOTATIONS,
+    MAX_RIGHTS,
+    MAX_THING,
+    MAX_THINGS,
+    Annotate,
+    Put,
+    PutThing,
+    SetRights,
+)
 from postrider.store.shape import Done, Reason, StoreError, Txn
 from postrider.store.values import Account, Body, QueueRow, Value
 
 __all__ = [
-    "COUNTERS", "MAX_KEY", "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
+    "COUNTERS", "MAX_ANNOTATION", "MAX_ANNOTATIONS", "MAX_KEY", "MAX_RIGHTS", "MAX_THING", "MAX_THINGS",
+    "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
     "BeginCopy", "Claim", "Collect", "Collected", "Copy", "CopyBegun", "CopyFinished", "CreateMailbox",
     "DeleteMailbox", "Deliver", "Done", "DropCopy", "Enqueue", "Expire", "Expunge", "Expunged", "FinishCopy",
     "FlagChange", "FlagsSet", "FreeClaims", "Intake", "IntakeDone", "Made", "NewMessage", "OpenAccount", "Outcome",

@@ -1,18 +1,18 @@
-"""Transactions on accounts, folders and messages. Everything is checked before anything changes."""
+"""Transactions on messages. Everything is checked before anything changes."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.memory import queue
-from postrider.store.memory.state import Folder, Held, Mailstore, Message, State
+from postrider.store.memory.state import Folder, Held, Kept, Mailstore, Message, State
 from postrider.store.names import INBOX_ID
 from postrider.store.transactions import FlagChange, Reason, StoreError
-from postrider.store.values import Account, Flag, Vanished
+from postrider.store.values import Flag, Vanished
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +59,47 @@ def intake(state: State, txn: t.Intake) -> t.IntakeDone:
 
 
 def append(state: State, txn: t.Append) -> t.Uids:
-    """APPEND: all messages or none."""
+    """APPEND: all messages or none; what is there by its key already is not stored again."""
     account = state.account(txn.account)
     folder = account.folder(txn.mailbox_id)
-    held = [state.hold(message.body) for message in txn.messages]
-    keywords = [_words(message.keywords) for message in txn.messages]
-    _check_quota(account, sum(message.body.size for message in txn.messages), txn.quota_bytes)
-    stored = [
-        _store(
-            state, account, folder,
-            Arriving(body, new.received, new.cached, new.thread_keys, new.flags, words),
-        )
-        for new, body, words in zip(txn.messages, held, keywords, strict=True)
-    ]  # fmt: skip
-    return t.Uids(
-        folder.uidvalidity, tuple(message.uid for message in stored), modseq=stored[-1].modseq if stored else 0
-    )
+    _check(txn.messages)
+    known = [_known(account, folder, new.key) for new in txn.messages]
+    first = {new.key: at for at, new in reversed(list(enumerate(txn.messages))) if new.key}
+    fresh = [
+        new
+        for at, (new, uid) in enumerate(zip(txn.messages, known, strict=True))
+        if not uid and first.get(new.key, at) == at
+    ]
+    held = [state.hold(new.body) for new in txn.messages]
+    check_quota(state, account, sum(new.body.size for new in fresh), (txn.quota_bytes, txn.domain_quota_bytes))
+    uids = [
+        uid or _known(account, folder, new.key) or add(state, account, folder, new, body)
+        for new, body, uid in zip(txn.messages, held, known, strict=True)
+    ]
+    return t.Uids(folder.uidvalidity, tuple(uids), modseq=folder.modseq)
+
+
+def add(state: State, account: Mailstore, folder: Folder, new: t.NewMessage, held: Held) -> int:
+    """Store one message that was checked; returns its UID."""
+    arriving = Arriving(held, new.received, new.cached, new.thread_keys, new.flags, _words(new.keywords))
+    uid = _store(state, account, folder, arriving).uid
+    if new.key:
+        account.keys[new.key] = (folder.id, uid, state.now)
+    return uid
+
+
+def replace_message(state: State, txn: t.Replace) -> t.Uids:
+    """REPLACE."""
+    account = state.account(txn.account)
+    folder, target = account.folder(txn.mailbox_id), account.folder(txn.target_id)
+    if txn.uid not in folder.messages:
+        raise StoreError(Reason.NO_MESSAGE)
+    _check((txn.message,))
+    held = state.hold(txn.message.body)
+    size = txn.message.body.size - folder.messages[txn.uid].size
+    check_quota(state, account, size, (txn.quota_bytes, txn.domain_quota_bytes))
+    remove(state, account, folder, (txn.uid,), keep=txn.keep)
+    return t.Uids(target.uidvalidity, (add(state, account, target, txn.message, held),), (txn.uid,), target.modseq)
 
 
 def copy(state: State, txn: t.Copy) -> t.Uids:
@@ -82,22 +107,27 @@ def copy(state: State, txn: t.Copy) -> t.Uids:
     account = state.account(txn.account)
     source, target = account.folder(txn.mailbox_id), account.folder(txn.target_id)
     found = [source.messages[uid] for uid in sorted(set(txn.uids)) if uid in source.messages]
+    state.changed.add(txn.account)
     if not found:
         return t.Uids(target.uidvalidity, (), (), target.modseq)
     if not txn.move:
-        _check_quota(account, sum(message.size for message in found), txn.quota_bytes)
+        size = sum(message.size for message in found)
+        check_quota(state, account, size, (txn.quota_bytes, txn.domain_quota_bytes))
     modseq = account.bump()
-    made: list[int] = []
-    for message in found:
-        target.messages[target.uidnext] = replace(message, uid=target.uidnext, modseq=modseq, saved=state.now)
-        made.append(target.uidnext)
-        target.uidnext += 1
-    target.modseq = modseq
+    made = put_in(state, target, modseq, found)
     uids = tuple(message.uid for message in found)
     if txn.move:
-        _bury(source, modseq, uids)
-    state.changed.add(txn.account)
-    return t.Uids(target.uidvalidity, tuple(made), uids, modseq)
+        bury(source, modseq, uids)
+    return t.Uids(target.uidvalidity, made, uids, modseq)
+
+
+def put_in(state: State, target: Folder, modseq: int, messages: Sequence[Message]) -> tuple[int, ...]:
+    """Copies of messages get UIDs in a folder, in their order."""
+    uids = target.next_uids(len(messages))
+    for uid, message in zip(uids, messages, strict=True):
+        target.messages[uid] = replace(message, uid=uid, modseq=modseq, created=modseq, saved=state.now)
+    target.modseq = modseq
+    return tuple(uids)
 
 
 def set_flags(state: State, txn: t.SetFlags) -> t.FlagsSet:
@@ -105,25 +135,33 @@ def set_flags(state: State, txn: t.SetFlags) -> t.FlagsSet:
     account = state.account(txn.account)
     folder = account.folder(txn.mailbox_id)
     wanted = set(_words(txn.keywords))
+    own = Flag.SEEN.value if txn.grantee else 0
     modified: list[int] = []
     changes: list[tuple[Message, int, tuple[str, ...]]] = []
+    seen: dict[tuple[str, int], bool] = {}
     for uid in sorted(set(txn.uids) & folder.messages.keys()):
         message = folder.messages[uid]
-        if txn.unchanged_since is not None and message.modseq > txn.unchanged_since:
+        was_seen, seen_at = folder.seen.get((txn.grantee, uid), (False, 0))
+        if txn.unchanged_since is not None and max(message.modseq, seen_at) > txn.unchanged_since:
             modified.append(uid)
             continue
+        before = message.flags & ~own | own * was_seen
         flags, new = {
-            FlagChange.ADD: (message.flags | txn.flags, set(message.keywords) | wanted),
-            FlagChange.REMOVE: (message.flags & ~txn.flags, set(message.keywords) - wanted),
+            FlagChange.ADD: (before | txn.flags, set(message.keywords) | wanted),
+            FlagChange.REMOVE: (before & ~txn.flags, set(message.keywords) - wanted),
             FlagChange.REPLACE: (txn.flags, wanted),
         }[txn.change]
+        if own and bool(flags & own) != was_seen:
+            seen[txn.grantee, uid] = not was_seen
+        flags = flags & ~own | message.flags & own
         if (flags, new) != (message.flags, set(message.keywords)):
             changes.append((message, flags, tuple(sorted(new))))
-    if changes:
+    if changes or seen:
         folder.modseq = account.bump()
         state.changed.add(txn.account)
     for message, flags, words in changes:
         message.flags, message.keywords, message.modseq = flags, words, folder.modseq
+    folder.seen |= {key: (now, folder.modseq) for key, now in seen.items()}
     return t.FlagsSet(folder.modseq, tuple(modified))
 
 
@@ -134,118 +172,90 @@ def expunge(state: State, txn: t.Expunge) -> t.Expunged:
     uids = tuple(
         uid for uid in sorted(set(txn.uids) & folder.messages.keys()) if folder.messages[uid].flags & Flag.DELETED
     )
-    if uids:
-        _bury(folder, account.bump(), uids)
-        account.forget_threads()
-        state.changed.add(txn.account)
+    remove(state, account, folder, uids, keep=txn.keep)
     return t.Expunged(folder.modseq, uids)
 
 
-def open_account(state: State, txn: t.OpenAccount) -> t.Done:
-    """Make the account where it is missing."""
-    state.account(txn.account)
-    return t.Done()
+def remove(state: State, account: Mailstore, folder: Folder, uids: tuple[int, ...], *, keep: bool) -> None:
+    """Messages leave a folder and the account."""
+    if not uids:
+        return
+    messages = [folder.messages[uid] for uid in uids]
+    bury(folder, account.bump(), uids)
+    discard(state, account, folder.id, messages, keep=keep)
+    state.changed.add(account.name)
 
 
-def create(state: State, txn: t.CreateMailbox) -> t.Made:
-    """CREATE."""
-    account = state.account(txn.account)
-    name = names.canonical(txn.name)
-    if account.named(name):
-        raise StoreError(Reason.EXISTS)
-    folder = _add_with_parents(state, account, name, txn.special_use)
-    return t.Made(folder.id, folder.object_id)
-
-
-def delete(state: State, txn: t.DeleteMailbox) -> t.Done:
-    """DELETE."""
-    account = state.account(txn.account)
-    folder = account.folder(txn.mailbox_id)
-    if folder.id == INBOX_ID:
-        raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
-    if _below(account, folder.name):
-        raise StoreError(Reason.INVALID, "the folder has folders below it")
-    del account.folders[folder.id]
-    account.bump()
+def discard(state: State, account: Mailstore, mailbox_id: int, messages: Iterable[Message], *, keep: bool) -> None:
+    """What becomes of messages that have left their folder for good."""
+    gone = list(messages)
+    if keep or account.held:
+        for message in gone:
+            state.last_kept_id += 1
+            account.kept[state.last_kept_id] = Kept(mailbox_id, message, state.now)
+    note_destroyed(account, gone)
     account.forget_threads()
-    state.changed.add(txn.account)
-    return t.Done()
 
 
-def rename(state: State, txn: t.RenameMailbox) -> t.Done:
-    """RENAME."""
+def note_destroyed(account: Mailstore, messages: Iterable[Message]) -> None:
+    """Into the change log: those that are in no folder any more."""
+    shown = {message.id for folder in account.folders.values() for message in folder.messages.values()}
+    shown |= {message.id for copy in account.copies.values() for message in copy.messages}
+    account.note("email", *(message.id for message in messages if message.id not in shown), gone=True)
+
+
+def recache(state: State, txn: t.Recache) -> t.Done:
+    """Another parse version's result."""
     account = state.account(txn.account)
-    folder = account.folder(txn.mailbox_id)
-    new = names.canonical(txn.name)
-    if account.named(new):
-        raise StoreError(Reason.EXISTS)
-    if folder.id == INBOX_ID:
-        _move_inbox(state, account, folder, new)
-        return t.Done()
-    old = folder.name
-    if new.startswith(old + names.SEPARATOR):
-        raise StoreError(Reason.INVALID, "a folder cannot go below itself")
-    moved = {each.id: names.canonical(new + each.name[len(old) :]) for each in [folder, *_below(account, old)]}
-    for parent in names.parents(new):
-        if not account.named(parent):
-            state.add_folder(account, parent)
-    for mailbox_id, name in moved.items():
-        account.folders[mailbox_id].name = name
-    account.bump()
-    state.changed.add(txn.account)
-    return t.Done()
-
-
-def subscribe(state: State, txn: t.Subscribe) -> t.Done:
-    """SUBSCRIBE and UNSUBSCRIBE."""
-    account = state.account(txn.account)
-    name = names.canonical(txn.name)
-    if txn.subscribed:
-        if len(account.subscriptions) >= names.MAX_MAILBOXES:
-            raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} subscriptions")
-        account.subscriptions.add(name)
-    else:
-        account.subscriptions.discard(name)
-    account.bump()
-    state.changed.add(txn.account)
-    return t.Done()
-
-
-def touch_recent(state: State, txn: t.TouchRecent) -> t.Recent:
-    r"""A session takes what is \Recent."""
-    folder = state.account(txn.account).folder(txn.mailbox_id)
-    first, folder.recent = folder.recent, folder.uidnext
-    return t.Recent(first, folder.uidnext)
-
-
-def release(state: State, txn: t.Release) -> t.Done:
-    """Remove an account."""
-    if state.accounts.pop(txn.account, None):
-        state.changed.add(txn.account)
+    cached = dict(txn.cached)
+    for message in account.held_messages():
+        message.cached = cached.get(message.id, message.cached)
     return t.Done()
 
 
 def _within_quota(state: State, txn: t.Intake) -> tuple[list[t.Deliver], list[t.Deliver]]:
     stays: list[t.Deliver] = []
     waits: list[t.Deliver] = []
-    coming: Counter[Account] = Counter()
+    coming: Counter[str] = Counter()
     for delivery in txn.deliver:
-        account = state.accounts.get(delivery.account)
-        used = (account.usage()[0] if account else 0) + coming[delivery.account]
+        account = state.accounts.get(delivery.account) or Mailstore(delivery.account)
+        domain = account.domain
+        used = account.usage()[0] + coming[delivery.account]
         size = len(delivery.prefix) + txn.body.size
-        if delivery.quota_bytes and used + size > delivery.quota_bytes:
+        if _exceeds(used + size, delivery.quota_bytes) or _exceeds(
+            state.domain_bytes(domain) + coming[domain] + size, delivery.domain_quota_bytes
+        ):
             waits.append(delivery)
         else:
             stays.append(delivery)
             coming[delivery.account] += size
+            coming[domain] += size
         if delivery.mailbox:
             names.canonical(delivery.mailbox)
     return stays, waits
 
 
-def _check_quota(account: Mailstore, size: int, quota_bytes: int) -> None:
-    if quota_bytes and account.usage()[0] + size > quota_bytes:
+def _exceeds(octets: int, quota: int) -> bool:
+    return 0 < quota < octets
+
+
+def check_quota(state: State, account: Mailstore, size: int, quota: tuple[int, int]) -> None:
+    """Quotas of account and domain. Raises StoreError(OVER_QUOTA)."""
+    used = (account.usage()[0], state.domain_bytes(account.domain))
+    if any(_exceeds(octets + size, most) for octets, most in zip(used, quota, strict=True)):
         raise StoreError(Reason.OVER_QUOTA)
+
+
+def _check(messages: Iterable[t.NewMessage]) -> None:
+    for new in messages:
+        _words(new.keywords)
+        if len(new.key) > t.MAX_KEY:
+            raise StoreError(Reason.INVALID, f"a key has at most {t.MAX_KEY} octets")
+
+
+def _known(account: Mailstore, folder: Folder, key: bytes) -> int:
+    mailbox_id, uid, _ = account.keys.get(key, (0, 0, 0))
+    return uid if mailbox_id == folder.id else 0
 
 
 def _chosen(account: Mailstore, delivery: t.Deliver) -> Folder:
@@ -265,44 +275,21 @@ def _store(state: State, account: Mailstore, folder: Folder, new: Arriving) -> M
     for key in keys:
         account.threads.setdefault(key, (thread_id, email_id))
     message = Message(
-        folder.uidnext, folder.modseq, new.flags, new.keywords, email_id, thread_id, new.received, state.now,
-        new.prefix, new.held, new.cached,
+        folder.next_uids(1)[0], folder.modseq, new.flags, new.keywords, email_id, thread_id, new.received, state.now,
+        new.prefix, new.held, new.cached, folder.modseq,
     )  # fmt: skip
     folder.messages[message.uid] = message
-    folder.uidnext += 1
     state.changed.add(account.name)
     return message
 
 
-def _bury(folder: Folder, modseq: int, uids: tuple[int, ...]) -> None:
+def bury(folder: Folder, modseq: int, uids: tuple[int, ...]) -> None:
+    """Take messages out and leave tombstones."""
     for uid in uids:
         del folder.messages[uid]
+    folder.seen = {key: seen for key, seen in folder.seen.items() if key[1] in folder.messages}
     folder.vanished.append(Vanished(modseq, uids))
     folder.modseq = modseq
-
-
-def _below(account: Mailstore, name: str) -> list[Folder]:
-    return [folder for folder in account.folders.values() if folder.name.startswith(name + names.SEPARATOR)]
-
-
-def _add_with_parents(state: State, account: Mailstore, name: str, special_use: str) -> Folder:
-    missing = [parent for parent in names.parents(name) if not account.named(parent)]
-    if len(account.folders) + len(missing) >= names.MAX_MAILBOXES:
-        raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} folders")
-    for parent in missing:
-        state.add_folder(account, parent)
-    return state.add_folder(account, name, special_use)
-
-
-def _move_inbox(state: State, account: Mailstore, inbox: Folder, name: str) -> None:
-    made = _add_with_parents(state, account, name, "")
-    made.modseq = inbox.modseq = account.bump()
-    made.uidnext, made.recent, made.messages = inbox.uidnext, inbox.recent, inbox.messages
-    inbox.messages = {}
-    for message in made.messages.values():
-        message.modseq = made.modseq
-    if made.messages:
-        inbox.vanished.append(Vanished(inbox.modseq, tuple(made.messages)))
 
 
 def _words(keywords: Iterable[str]) -> tuple[str, ...]:

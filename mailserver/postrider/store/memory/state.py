@@ -9,7 +9,18 @@ from typing import NamedTuple
 
 from postrider.store import names
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, Blob, Body, Flag, MailboxRow, MessageRow, QueueRow, Vanished
+from postrider.store.values import (
+    Account,
+    Blob,
+    Body,
+    ExpungedRow,
+    Flag,
+    MailboxRow,
+    MessageRow,
+    OtherChange,
+    QueueRow,
+    Vanished,
+)
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -35,6 +46,13 @@ class Message:
     prefix: bytes
     held: Held
     cached: bytes
+    #: Modseq it came to its folder with.
+    created: int = 0
+
+    @property
+    def id(self) -> str:
+        """RFC 8474 EMAILID."""
+        return f"M{self.email_id:x}"
 
     @property
     def size(self) -> int:
@@ -45,7 +63,7 @@ class Message:
         """The message as readers get it."""
         return MessageRow(
             self.uid, self.modseq, self.flags, self.keywords, self.size, self.received, self.saved,
-            f"M{self.email_id:x}", f"T{self.thread_id:x}", self.prefix, self.held.blob, self.cached,
+            self.id, f"T{self.thread_id:x}", self.prefix, self.held.blob, self.cached,
         )  # fmt: skip
 
 
@@ -62,6 +80,20 @@ class Folder:
     recent: int = 1
     messages: dict[int, Message] = field(default_factory=dict)
     vanished: list[Vanished] = field(default_factory=list)
+    created: int = 0
+    changed: int = 0
+    #: UIDs set aside for a copy that is being staged.
+    hidden: range = range(0)
+    #: (grantee, UID) -> their own \\Seen, and the modseq of its last change.
+    seen: dict[tuple[str, int], tuple[bool, int]] = field(default_factory=dict)
+
+    def next_uids(self, count: int) -> range:
+        """Allocate UIDs; those that are set aside are passed over."""
+        first = self.uidnext
+        if self.hidden and first <= self.hidden[-1] and first + count >= self.hidden[0]:
+            first = self.hidden[-1] + 1
+        self.uidnext = first + count
+        return range(first, self.uidnext)
 
     @property
     def object_id(self) -> str:
@@ -77,7 +109,36 @@ class Folder:
             sum(bool(message.flags & Flag.DELETED) for message in messages),
             sum(message.size for message in messages),
             self.special_use, subscribed, self.object_id, self.recent,
+            sum(message.size for message in messages if message.flags & Flag.DELETED), self.created, self.changed,
         )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Kept:
+    """A message in the undelete window."""
+
+    mailbox_id: int
+    message: Message
+    at: int
+
+    def row(self, row_id: int, mailbox: str) -> ExpungedRow:
+        """The message as readers get it."""
+        message = self.message
+        return ExpungedRow(
+            row_id, self.mailbox_id, mailbox, message.uid, message.id, message.flags, message.keywords, message.size,
+            message.saved, self.at,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Staging:
+    """A large copy under way."""
+
+    source_id: int
+    target_id: int
+    first_modseq: int
+    modseq: int
+    messages: list[Message] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -85,12 +146,38 @@ class Mailstore:
     """One account."""
 
     name: Account
+    #: Never the same for two accounts.
+    number: int = 0
     modseq: int = 1
     next_folder: int = 1
     folders: dict[int, Folder] = field(default_factory=dict)
     subscriptions: set[str] = field(default_factory=set)
     #: Key -> the thread it belongs to and the email that brought it.
     threads: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    floor: int = 0
+    held: bool = False
+    released: int = 0
+    #: (kind, key) -> its last change.
+    log: dict[tuple[str, str], OtherChange] = field(default_factory=dict)
+    rights: dict[tuple[int, str], str] = field(default_factory=dict)
+    annotations: dict[tuple[int, str, str], bytes] = field(default_factory=dict)
+    things: dict[tuple[str, str], tuple[bytes, int]] = field(default_factory=dict)
+    #: Idempotency key -> folder, UID and when.
+    keys: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    kept: dict[int, Kept] = field(default_factory=dict)
+    #: Names of folders that are gone, as long as something of theirs is kept; and when they went.
+    former: dict[int, tuple[str, int]] = field(default_factory=dict)
+    copies: dict[int, Staging] = field(default_factory=dict)
+
+    @property
+    def domain(self) -> str:
+        """Whose quota it counts for."""
+        return f"{self.name.partition('/')[0]}/{self.name.rpartition('@')[2]}"
+
+    def note(self, kind: str, *keys: str, gone: bool = False) -> None:
+        """Put into the change log, with the present modseq."""
+        for key in keys:
+            self.log[kind, key] = OtherChange(kind, key, self.modseq, gone)
 
     def folder(self, mailbox_id: int) -> Folder:
         """Raises StoreError(NO_MAILBOX)."""
@@ -114,8 +201,14 @@ class Mailstore:
 
     def forget_threads(self) -> None:
         """Keys go with the email that brought them."""
-        alive = {message.email_id for folder in self.folders.values() for message in folder.messages.values()}
+        alive = {message.email_id for message in self.held_messages()}
         self.threads = {key: owner for key, owner in self.threads.items() if owner[1] in alive}
+
+    def held_messages(self) -> list[Message]:
+        """All messages that hold an email: in folders, in the undelete window, on their way in a copy."""
+        found = [message for folder in self.folders.values() for message in folder.messages.values()]
+        found += [kept.message for kept in self.kept.values()]
+        return found + [message for copy in self.copies.values() for message in copy.messages]
 
 
 class Waiting(NamedTuple):
@@ -138,9 +231,12 @@ class State:
     ledger: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     uidvalidity: int = 0
     lease: int = 1  # a start is one
+    last_account: int = 0
     last_queue_id: int = 0
     last_blob_id: int = 0
     last_email_id: int = 0
+    last_kept_id: int = 0
+    last_copy_id: int = 0
     #: What the present transaction changed, for the feed.
     changed: set[Account] = field(default_factory=set)
     queue_changed: bool = False
@@ -148,13 +244,18 @@ class State:
     def account(self, name: Account) -> Mailstore:
         """The account, made with its default folders where it is new."""
         if name not in self.accounts:
-            made = Mailstore(name)
+            self.last_account += 1
+            made = Mailstore(name, self.last_account)
             self.accounts[name] = made
             for folder, special_use in names.DEFAULT_FOLDERS:
                 self.add_folder(made, folder, special_use)
                 made.subscriptions.add(folder)
             self.changed.add(name)
         return self.accounts[name]
+
+    def domain_bytes(self, domain: str) -> int:
+        """What the accounts of a domain hold."""
+        return sum(account.usage()[0] for account in self.accounts.values() if account.domain == domain)
 
     def next_uidvalidity(self) -> int:
         """A UIDVALIDITY no folder ever had."""
@@ -164,6 +265,8 @@ class State:
     def add_folder(self, account: Mailstore, name: str, special_use: str = "") -> Folder:
         """Add one folder."""
         folder = Folder(account.next_folder, name, self.next_uidvalidity(), account.bump(), special_use)
+        folder.created = folder.changed = folder.modseq
+        account.note("mailbox", str(folder.id))
         account.next_folder += 1
         account.folders[folder.id] = folder
         self.changed.add(account.name)

@@ -9,8 +9,9 @@ from typing import Any
 from postrider.model.ports import Clock
 from postrider.store import transactions as t
 from postrider.store.feed import LocalFeed
-from postrider.store.memory import mail, queue
-from postrider.store.memory.state import Mailstore, State
+from postrider.store.memory import folders, keeping, mail, owned, queue
+from postrider.store.memory.account_reader import AccountReader
+from postrider.store.memory.state import State
 from postrider.store.ports import Feed, Reader, Writer
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import (
@@ -22,21 +23,38 @@ from postrider.store.values import (
     MessageRow,
     QueueRow,
     QueueState,
+    Vanished,
 )
 
 _HANDLERS: Mapping[type[t.Txn], Callable[[State, Any], object]] = {
     t.Intake: mail.intake,
     t.Append: mail.append,
+    t.Replace: mail.replace_message,
     t.Copy: mail.copy,
+    t.BeginCopy: keeping.begin,
+    t.StageCopy: keeping.stage,
+    t.FinishCopy: keeping.finish,
+    t.DropCopy: keeping.drop,
     t.SetFlags: mail.set_flags,
     t.Expunge: mail.expunge,
-    t.OpenAccount: mail.open_account,
-    t.CreateMailbox: mail.create,
-    t.DeleteMailbox: mail.delete,
-    t.RenameMailbox: mail.rename,
-    t.Subscribe: mail.subscribe,
-    t.TouchRecent: mail.touch_recent,
-    t.Release: mail.release,
+    t.Recache: mail.recache,
+    t.OpenAccount: folders.open_account,
+    t.CreateMailbox: folders.create,
+    t.DeleteMailbox: folders.delete,
+    t.RenameMailbox: folders.rename,
+    t.SetRole: folders.set_role,
+    t.Subscribe: folders.subscribe,
+    t.TouchRecent: folders.touch_recent,
+    t.Undelete: keeping.undelete,
+    t.Collect: keeping.collect,
+    t.Expire: keeping.expire,
+    t.PruneTombstones: keeping.prune,
+    t.SetHold: keeping.set_hold,
+    t.Release: keeping.release,
+    t.Reinstate: keeping.reinstate,
+    t.SetRights: owned.set_rights,
+    t.Annotate: owned.annotate,
+    t.PutThing: owned.put_thing,
     t.Claim: queue.claim,
     t.FreeClaims: queue.free_claims,
     t.Renew: queue.renew,
@@ -62,22 +80,21 @@ class MemoryWriter:
         state = self._state
         state.now = int(self._clock.now())
         state.changed, state.queue_changed = set(), False
-        before = (dict(state.accounts), state.uidvalidity, state.last_blob_id)
+        before = (dict(state.accounts), state.uidvalidity, state.last_blob_id, state.last_account)
         try:
             result = _HANDLERS[type(txn)](state, txn)
         except StoreError:  # handlers check first, but an account may have come into being
-            state.accounts, state.uidvalidity, state.last_blob_id = before
+            state.accounts, state.uidvalidity, state.last_blob_id, state.last_account = before
             raise
         self._feed.publish(state.changed, queue=state.queue_changed)
         return result
 
 
-class MemoryReader:
+class MemoryReader(AccountReader):
     """Implements ports.Reader."""
 
     def __init__(self, state: State, writer: MemoryWriter) -> None:
-        self._state = state
-        self._writer = writer
+        super().__init__(state, writer.commit)
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
         """All folders, by name."""
@@ -117,6 +134,9 @@ class MemoryReader:
             return Changes(since, (), ())
         changed = tuple(row for row in await self.flags(account, mailbox_id) if row.modseq > since)
         vanished = tuple(gone for gone in folder.vanished if gone.modseq > since)
+        if since < (await self._owner(account)).floor and folder.modseq > since:
+            missing = (uid for uid in range(1, folder.uidnext) if uid not in folder.messages)
+            vanished = (Vanished(folder.modseq, tuple(missing)),)
         return Changes(folder.modseq, changed, vanished)
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:
@@ -149,11 +169,6 @@ class MemoryReader:
         """A value of Remember that has not expired."""
         value, expires = self._state.ledger.get(key, (b"", 0))
         return value if expires > now else None
-
-    async def _owner(self, account: Account) -> Mailstore:
-        if account not in self._state.accounts:
-            await self._writer.commit(t.OpenAccount(account))
-        return self._state.accounts[account]
 
 
 class MemoryStore:

@@ -46,6 +46,8 @@ UPDATE mailbox SET deleted_bytes = (
 -- created: the modseq the row came with, to tell created from updated.
 ALTER TABLE message ADD COLUMN created INT NOT NULL DEFAULT 0;
 CREATE INDEX message_email ON message (account_id, email_id);
+-- email.refs is not kept any more: message_email and expunged_email tell whether anything needs an email, and a copy
+-- of a large folder touches none of its emails.
 -- JMAP's threads, and emails that a thread has.
 CREATE INDEX email_thread ON email (account_id, thread_id) WHERE thread_id IS NOT NULL;
 
@@ -56,13 +58,17 @@ CREATE TABLE expunged (
     at INT NOT NULL
 ) STRICT;
 CREATE INDEX expunged_account ON expunged (account_id);
+CREATE INDEX expunged_email ON expunged (account_id, email_id);
 -- The names of folders that are gone, as long as there is something of theirs in expunged.
 CREATE TABLE former (
     account_id INT NOT NULL, mailbox_id INT NOT NULL, name TEXT NOT NULL, at INT NOT NULL,
     PRIMARY KEY (account_id, mailbox_id)
 ) STRICT, WITHOUT ROWID;
--- kept: when a removed folder's messages were expunged and are to be kept; 0: they are released.
+-- kept: when a removed folder's messages were expunged and are to be kept; 0: they are released. hidden_first and
+-- hidden_last: as they were in the folder; those rows are never kept. mailbox_id 0: what an account had beside mail.
 ALTER TABLE doomed ADD COLUMN kept INT NOT NULL DEFAULT 0;
+ALTER TABLE doomed ADD COLUMN hidden_first INT NOT NULL DEFAULT 0;
+ALTER TABLE doomed ADD COLUMN hidden_last INT NOT NULL DEFAULT 0;
 
 -- What changed beside messages: one row for each thing, with the modseq of its last change. With message.modseq and
 -- vanished this is the account's change log.
@@ -105,11 +111,12 @@ CREATE TABLE append_key (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX append_key_at ON append_key (account_id, at);
 
--- Large copies under way: the rows are in message, among the target's hidden UIDs. uid: of the next row; modseq: of
--- the last slice; messages, unseen, deleted, bytes, deleted_bytes: what is to be added to the folder. dead: given up.
+-- Large copies under way: the rows are in message, among the target's hidden UIDs. uid: of the next row; modseq_first
+-- and modseq: of the first slice and of the next; messages, unseen, deleted, bytes, deleted_bytes: what is to be added
+-- to the folder; dead: given up.
 CREATE TABLE staged (
     id INTEGER PRIMARY KEY AUTOINCREMENT, account_id INT NOT NULL, source_id INT NOT NULL, target_id INT NOT NULL,
-    uid INT NOT NULL, modseq INT NOT NULL, touched INT NOT NULL, dead INT NOT NULL DEFAULT 0,
+    uid INT NOT NULL, modseq_first INT NOT NULL, modseq INT NOT NULL, touched INT NOT NULL, dead INT NOT NULL DEFAULT 0,
     messages INT NOT NULL DEFAULT 0, unseen INT NOT NULL DEFAULT 0, deleted INT NOT NULL DEFAULT 0,
     bytes INT NOT NULL DEFAULT 0, deleted_bytes INT NOT NULL DEFAULT 0
 ) STRICT;

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from postrider.store import transactions as t
 from postrider.store.blobs import Location
 from postrider.store.names import INBOX_ID, canonical
-from postrider.store.sqlite import folders, queue
+from postrider.store.sqlite import queue
+from postrider.store.sqlite.accounts import Folder, ensure_account, find_folder
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -28,7 +30,8 @@ class Arriving:
     flags: int
     keywords: Sequence[str]
     prefix: bytes = b""
-    quota_bytes: int = 0
+    #: Of the account and of its domain, octets; 0 is unlimited.
+    quota: tuple[int, int] = (0, 0)
 
     @property
     def size(self) -> int:
@@ -60,22 +63,57 @@ def intake(run: Running, txn: t.Intake) -> t.IntakeDone:
 
 
 def append(run: Running, txn: t.Append) -> t.Uids:
-    """APPEND: all messages or none (RFC 3502 §6.3.11)."""
-    account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
-    target: list[int] = []
-    modseq = 0
-    for message, place in zip(txn.messages, run.places, strict=True):
-        arriving = Arriving(
+    """APPEND: all messages or none (RFC 3502 §6.3.11); what is there by its key already is not stored again."""
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    quota = (txn.quota_bytes, txn.domain_quota_bytes)
+    target = [
+        _known(run, folder, message.key) or add(run, txn.account, folder, Coming(message, place, quota))
+        for message, place in zip(txn.messages, run.places, strict=True)
+    ]
+    row = run.one("SELECT uidvalidity, modseq FROM mailbox WHERE account_id = ? AND id = ?", *folder.key)
+    return t.Uids(row[0], tuple(target), modseq=row[1])
+
+
+class Coming(NamedTuple):
+    """A message of an APPEND, where its body was written, and the quotas of account and domain."""
+
+    message: t.NewMessage
+    place: Location
+    quota: tuple[int, int]
+
+
+def add(run: Running, account: Account, folder: Folder, coming: Coming) -> int:
+    """Store one message; returns its UID. Raises StoreError(OVER_QUOTA)."""
+    message, place, quota = coming
+    stored = _store(
+        run, account, folder.id,
+        Arriving(
             insert_blob(run, place, 1), message.body.size, message.received, message.cached,
-            message.thread_keys, message.flags, message.keywords, quota_bytes=txn.quota_bytes,
-        )  # fmt: skip
-        stored = _store(run, txn.account, txn.mailbox_id, arriving)
-        if not stored:
-            raise StoreError(Reason.OVER_QUOTA)
-        target.append(stored.uid)
-        modseq = stored.modseq
-    row = run.one("SELECT uidvalidity FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
-    return t.Uids(row[0], tuple(target), modseq=modseq)
+            message.thread_keys, message.flags, message.keywords, quota=quota,
+        ),
+    )  # fmt: skip
+    if not stored:
+        raise StoreError(Reason.OVER_QUOTA)
+    if message.key:
+        run.db.execute(
+            "INSERT INTO append_key (account_id, key, mailbox_id, uid, at) VALUES (?1, ?2, ?3, ?4, ?5)"
+            " ON CONFLICT (account_id, key) DO UPDATE SET mailbox_id = ?3, uid = ?4, at = ?5",
+            (folder.account_id, message.key, folder.id, stored.uid, run.now),
+        )
+    return stored.uid
+
+
+def _known(run: Running, folder: Folder, key: bytes) -> int:
+    """The UID that a message with this key got, 0 where it is new."""
+    if not key:
+        return 0
+    if len(key) > t.MAX_KEY:
+        raise StoreError(Reason.INVALID, f"a key has at most {t.MAX_KEY} octets")
+    row = run.one(
+        "SELECT uid FROM append_key WHERE account_id = ? AND key = ? AND mailbox_id = ?",
+        folder.account_id, key, folder.id,
+    )  # fmt: skip
+    return int(row[0]) if row else 0
 
 
 def insert_blob(run: Running, place: Location, refs: int) -> int:
@@ -85,17 +123,10 @@ def insert_blob(run: Running, place: Location, refs: int) -> int:
         "INSERT INTO blob (hash, size, codec, key_id, pack, start, path, stored, refs)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            header.hash,
-            header.size,
-            header.codec,
-            header.key_id,
-            place.pack,
-            place.start,
-            place.path,
-            header.length,
+            header.hash, header.size, header.codec, header.key_id, place.pack, place.start, place.path, header.length,
             refs,
         ),
-    )
+    )  # fmt: skip
     return run.db.last_insert_rowid()
 
 
@@ -109,11 +140,11 @@ def _waiting(delivery: t.Deliver, received: int) -> t.Enqueue:
 def _deliver(run: Running, txn: t.Intake, delivery: t.Deliver, blob_id: int) -> t.Stored | None:
     arriving = Arriving(
         blob_id, txn.body.size, txn.received, txn.cached, txn.thread_keys,
-        delivery.flags, delivery.keywords, delivery.prefix, delivery.quota_bytes,
+        delivery.flags, delivery.keywords, delivery.prefix, (delivery.quota_bytes, delivery.domain_quota_bytes),
     )  # fmt: skip
     mailbox_id = INBOX_ID
     if delivery.mailbox or delivery.special_use:
-        mailbox_id = _chosen(run, folders.ensure_account(run, delivery.account), delivery)
+        mailbox_id = _chosen(run, ensure_account(run, delivery.account), delivery)
     return _store(run, delivery.account, mailbox_id, arriving)
 
 
@@ -137,21 +168,26 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
     for _ in range(2):
         row = run.one(
             "UPDATE account SET modseq = modseq + 1, messages = messages + 1, bytes = bytes + ?1"
-            " WHERE name = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) RETURNING id, modseq",
-            new.size, account, new.quota_bytes,
+            " WHERE name = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) AND (?4 = 0 OR ?1 +"
+            " (SELECT domain_usage.bytes FROM domain_usage WHERE domain_usage.domain = account.domain) <= ?4)"
+            " RETURNING id, modseq",
+            new.size, account, *new.quota,
         )  # fmt: skip
         if row:
             break
         if run.one("SELECT 1 FROM account WHERE name = ?", account):
             return None
-        folders.ensure_account(run, account)
+        ensure_account(run, account)
     else:
         return None
     account_id, modseq = row
-    (uid,) = run.one(
-        "UPDATE mailbox SET uidnext = uidnext + 1, modseq = ?, messages = messages + 1, unseen = unseen + ?,"
-        " deleted = deleted + ?, bytes = bytes + ? WHERE account_id = ? AND id = ? RETURNING uidnext - 1",
-        modseq, not new.flags & SEEN, bool(new.flags & DELETED), new.size, account_id, mailbox_id,
+    deleted = bool(new.flags & DELETED)
+    (uid,) = run.one(  # UIDNEXT jumps over hidden UIDs, and then the UID is not the one before it
+        "UPDATE mailbox SET uidnext = iif(uidnext + 1 = hidden_first, hidden_last, uidnext) + 1, modseq = ?,"
+        " messages = messages + 1, unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ?,"
+        " deleted_bytes = deleted_bytes + ? WHERE account_id = ? AND id = ?"
+        " RETURNING iif(hidden_first > 0 AND uidnext = hidden_last + 1, hidden_first, uidnext) - 1",
+        modseq, not new.flags & SEEN, deleted, new.size, deleted * new.size, account_id, mailbox_id,
     )  # fmt: skip
     thread_id, brought = _thread(run, account_id, new.thread_keys)
     run.db.execute(
@@ -169,8 +205,8 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
             (account_id, key, thread_id or email_id),
         )
     run.db.execute(
-        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, flags, keywords, size, saved)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, created, flags, keywords, size, saved)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
         (account_id, mailbox_id, uid, email_id, modseq, new.flags, joined(new.keywords), new.size, run.now),
     )
     run.changed.add(account)

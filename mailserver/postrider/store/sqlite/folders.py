@@ -1,47 +1,16 @@
-"""Accounts and folders: made, renamed, removed, subscribed."""
+"""Folders: made, renamed, removed, subscribed."""
 
 from __future__ import annotations
 
 from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.names import INBOX, INBOX_ID
+from postrider.store.sqlite import removal
+from postrider.store.sqlite.accounts import ensure_account, find_folder, insert_folder, next_modseq, note
 from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account
 
 _IS_BELOW = "name >= ? AND name < ?"
-
-
-def ensure_account(run: Running, account: Account) -> int:
-    """The account's row id; the account and its default folders are made where it is new."""
-    row = run.one("SELECT id FROM account WHERE name = ?", account)
-    if row:
-        return int(row[0])
-    run.db.execute("INSERT INTO account (name) VALUES (?)", (account,))
-    account_id = run.db.last_insert_rowid()
-    for name, special_use in names.DEFAULT_FOLDERS:
-        _insert(run, account_id, name, special_use)
-        run.db.execute("INSERT INTO subscription (account_id, name) VALUES (?, ?)", (account_id, name))
-    run.changed.add(account)
-    return account_id
-
-
-def open_account(run: Running, txn: t.OpenAccount) -> t.Done:
-    """Make the account where it is missing."""
-    ensure_account(run, txn.account)
-    return t.Done()
-
-
-def next_modseq(run: Running, account_id: int) -> int:
-    """Allocate a modseq of the account."""
-    row = run.one("UPDATE account SET modseq = modseq + 1 WHERE id = ? RETURNING modseq", account_id)
-    return int(row[0])
-
-
-def next_uidvalidity(run: Running) -> int:
-    """A UIDVALIDITY no folder ever had: later than the last one given, and near the clock (RFC 9051 §2.3.1.1)."""
-    row = run.one("UPDATE sequence SET value = max(value + 1, ?) WHERE name = 'uidvalidity' RETURNING value", run.now)
-    return int(row[0])
 
 
 def create(run: Running, txn: t.CreateMailbox) -> t.Made:
@@ -56,28 +25,34 @@ def create(run: Running, txn: t.CreateMailbox) -> t.Made:
 
 
 def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
-    """DELETE: the row goes now, the messages a slice at a time afterwards."""
-    account_id, name = named(run, txn.account, txn.mailbox_id)
-    if txn.mailbox_id == INBOX_ID:
+    """DELETE: the folder goes now, and of its messages a slice; more of them afterwards."""
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    account_id = folder.account_id
+    if folder.id == INBOX_ID:
         raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
-    if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_IS_BELOW}", account_id, *_below(name)):
+    if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_IS_BELOW}", account_id, *_below(folder.name)):
         raise StoreError(Reason.INVALID, "the folder has folders below it")
-    row = run.one(
-        "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages", account_id, txn.mailbox_id
+    octets, messages = run.one(
+        "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages", *folder.key
     )
-    run.db.execute(
-        "UPDATE account SET modseq = modseq + 1, bytes = bytes - ?, messages = messages - ? WHERE id = ?",
-        (*row, account_id),
-    )
-    run.db.execute("INSERT INTO doomed (account_id, mailbox_id) VALUES (?, ?)", (account_id, txn.mailbox_id))
-    run.doomed = True
+    (modseq,) = run.one(
+        "UPDATE account SET modseq = modseq + 1, bytes = bytes - ?, messages = messages - ? WHERE id = ?"
+        " RETURNING modseq",
+        octets, messages, account_id,
+    )  # fmt: skip
+    for table in ("rights", "annotation"):
+        run.db.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", folder.key)
+    run.db.execute("DELETE FROM staged WHERE account_id = ? AND target_id = ?", folder.key)
+    note(run, account_id, modseq, "mailbox", str(folder.id), gone=True)
+    removal.doom(run, folder, modseq, keep=txn.keep or folder.held)
     run.changed.add(txn.account)
     return t.Done()
 
 
 def rename(run: Running, txn: t.RenameMailbox) -> t.Done:
     """RENAME, with the folders below; ids, UIDs and UIDVALIDITY go along (RFC 9051 §6.3.6)."""
-    account_id, old = named(run, txn.account, txn.mailbox_id)
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    account_id, old = folder.account_id, folder.name
     new = names.canonical(txn.name)
     if _find(run, account_id, new):
         raise StoreError(Reason.EXISTS)
@@ -89,16 +64,34 @@ def rename(run: Running, txn: t.RenameMailbox) -> t.Done:
         return t.Done()
     for parent in names.parents(new):
         if not _find(run, account_id, parent):
-            _insert(run, account_id, parent, "")
+            insert_folder(run, account_id, parent, "")
     low, high = _below(old)
     moved = run.db.execute(
         f"SELECT id, name FROM mailbox WHERE account_id = ? AND (id = ? OR {_IS_BELOW})",
         (account_id, txn.mailbox_id, low, high),
     ).fetchall()
+    modseq = next_modseq(run, account_id)
     for mailbox_id, name in moved:
         longer = names.canonical(new + str(name)[len(old) :])
-        run.db.execute("UPDATE mailbox SET name = ? WHERE account_id = ? AND id = ?", (longer, account_id, mailbox_id))
-    next_modseq(run, account_id)
+        run.db.execute(
+            "UPDATE mailbox SET name = ?, changed = ? WHERE account_id = ? AND id = ?",
+            (longer, modseq, account_id, mailbox_id),
+        )
+    note(run, account_id, modseq, "mailbox", *(str(mailbox_id) for mailbox_id, _ in moved))
+    return t.Done()
+
+
+def set_role(run: Running, txn: t.SetRole) -> t.Done:
+    """A special use is one folder's (RFC 6154 §2 allows more, clients do not expect it)."""
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    modseq = next_modseq(run, folder.account_id)
+    changed = run.db.execute(
+        "UPDATE mailbox SET special_use = iif(id = ?2, ?3, ''), changed = ?4 WHERE account_id = ?1"
+        " AND (id = ?2 OR (?3 != '' AND special_use = ?3)) RETURNING id",
+        (*folder.key, txn.special_use, modseq),
+    ).fetchall()
+    note(run, folder.account_id, modseq, "mailbox", *(str(mailbox_id) for (mailbox_id,) in changed))
+    run.changed.add(txn.account)
     return t.Done()
 
 
@@ -113,29 +106,18 @@ def subscribe(run: Running, txn: t.Subscribe) -> t.Done:
         run.db.execute("INSERT OR IGNORE INTO subscription (account_id, name) VALUES (?, ?)", (account_id, name))
     else:
         run.db.execute("DELETE FROM subscription WHERE account_id = ? AND name = ?", (account_id, name))
-    next_modseq(run, account_id)
+    note(run, account_id, next_modseq(run, account_id), "subscription", name, gone=not txn.subscribed)
     run.changed.add(txn.account)
     return t.Done()
 
 
 def touch_recent(run: Running, txn: t.TouchRecent) -> t.Recent:
     r"""A session takes what is \Recent (RFC 3501 §2.3.2)."""
-    account_id, _ = named(run, txn.account, txn.mailbox_id)
-    row = run.one("SELECT recent, uidnext FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    row = run.one("SELECT recent, uidnext FROM mailbox WHERE account_id = ? AND id = ?", *folder.key)
     if row[0] != row[1]:
-        run.db.execute(
-            "UPDATE mailbox SET recent = uidnext WHERE account_id = ? AND id = ?", (account_id, txn.mailbox_id)
-        )
+        run.db.execute("UPDATE mailbox SET recent = uidnext WHERE account_id = ? AND id = ?", folder.key)
     return t.Recent(int(row[0]), int(row[1]))
-
-
-def named(run: Running, account: Account, mailbox_id: int) -> tuple[int, str]:
-    """The account's row id and the folder's name. Raises StoreError(NO_MAILBOX)."""
-    account_id = ensure_account(run, account)
-    row = run.one("SELECT name FROM mailbox WHERE account_id = ? AND id = ?", account_id, mailbox_id)
-    if not row:
-        raise StoreError(Reason.NO_MAILBOX)
-    return account_id, str(row[0])
 
 
 def _find(run: Running, account_id: int, name: str) -> int | None:
@@ -151,28 +133,11 @@ def _below(name: str) -> tuple[str, str]:
 def _insert_with_parents(run: Running, account_id: int, name: str, special_use: str) -> t.Made:
     for parent in names.parents(name):
         if not _find(run, account_id, parent):
-            _insert(run, account_id, parent, "")
+            insert_folder(run, account_id, parent, "")
     row = run.one("SELECT count(*) FROM mailbox WHERE account_id = ?", account_id)
     if row and int(row[0]) >= names.MAX_MAILBOXES:
         raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} folders")
-    return _insert(run, account_id, name, special_use)
-
-
-def _insert(run: Running, account_id: int, name: str, special_use: str) -> t.Made:
-    row = run.one(
-        "UPDATE account SET modseq = modseq + 1, next_mailbox = next_mailbox + 1 WHERE id = ?"
-        " RETURNING next_mailbox - 1, modseq",
-        account_id,
-    )
-    mailbox_id, modseq = row
-    uidvalidity = next_uidvalidity(run)
-    object_id = f"F{uidvalidity:x}"  # RFC 8474 §4.1: no other folder ever has it, and RENAME keeps it
-    run.db.execute(
-        "INSERT INTO mailbox (account_id, id, name, uidvalidity, modseq, special_use, object_id)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (account_id, mailbox_id, name, uidvalidity, modseq, special_use, object_id),
-    )
-    return t.Made(mailbox_id, object_id)
+    return insert_folder(run, account_id, name, special_use)
 
 
 def _move_inbox(run: Running, account_id: int, name: str) -> None:
@@ -180,25 +145,28 @@ def _move_inbox(run: Running, account_id: int, name: str) -> None:
     made = _insert_with_parents(run, account_id, name, "")
     modseq = next_modseq(run, account_id)
     inbox = (account_id, INBOX_ID)
+    hidden = run.one("SELECT hidden_first, hidden_last FROM mailbox WHERE account_id = ? AND id = ?", *inbox)
     # A new UIDVALIDITY comes with the new folder, so the UIDs may stay.
     run.db.execute(
-        "UPDATE mailbox SET (uidnext, recent, messages, unseen, deleted, bytes) ="
-        " (SELECT uidnext, recent, messages, unseen, deleted, bytes FROM mailbox WHERE account_id = ? AND id = ?),"
-        " modseq = ? WHERE account_id = ? AND id = ?",
+        "UPDATE mailbox SET (uidnext, recent, messages, unseen, deleted, bytes, deleted_bytes) ="
+        " (SELECT uidnext, recent, messages, unseen, deleted, bytes, deleted_bytes FROM mailbox"
+        " WHERE account_id = ? AND id = ?), modseq = ? WHERE account_id = ? AND id = ?",
         (*inbox, modseq, account_id, made.id),
     )
-    row = run.one("SELECT min(uid), max(uid) FROM message WHERE account_id = ? AND mailbox_id = ?", *inbox)
-    if row[0] is not None:
-        run.db.execute(
-            "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last) VALUES (?, ?, ?, ?, ?)",
-            (*inbox, modseq, *row),
-        )
     run.db.execute(
-        "UPDATE message SET mailbox_id = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ?",
-        (made.id, modseq, *inbox),
+        "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last)"
+        " SELECT ?1, ?2, ?3, min(uid), max(uid) FROM (SELECT uid, uid - row_number() OVER (ORDER BY uid) AS run"
+        " FROM message WHERE account_id = ?1 AND mailbox_id = ?2 AND uid NOT BETWEEN ?4 AND ?5) GROUP BY run",
+        (*inbox, modseq, *hidden),
     )
     run.db.execute(
-        "UPDATE mailbox SET messages = 0, unseen = 0, deleted = 0, bytes = 0, modseq = ?"
+        "UPDATE message SET mailbox_id = ?3, modseq = ?4, created = ?4 WHERE account_id = ?1 AND mailbox_id = ?2"
+        " AND uid NOT BETWEEN ?5 AND ?6",
+        (*inbox, made.id, modseq, *hidden),
+    )
+    run.db.execute("DELETE FROM seen WHERE account_id = ? AND mailbox_id = ?", inbox)
+    run.db.execute(
+        "UPDATE mailbox SET messages = 0, unseen = 0, deleted = 0, bytes = 0, deleted_bytes = 0, modseq = ?"
         " WHERE account_id = ? AND id = ?",
         (modseq, *inbox),
     )

@@ -3,155 +3,203 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
 
 from postrider.store import transactions as t
-from postrider.store.sqlite import folders, removal
-from postrider.store.sqlite.delivery import joined
+from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find_folder, next_modseq
+from postrider.store.sqlite.delivery import Coming, add, joined
+from postrider.store.sqlite.removal import ROW_COLUMNS, Row, Weights, discard, recount, take_out, weigh
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.transactions import FlagChange, Reason, StoreError
 
-_THESE = "account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?))"
+#: Of the UIDs in a JSON list those that are there for anybody.
+THESE = (
+    "account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?)) AND uid NOT BETWEEN ? AND ?"
+)  # fmt: skip
+
+
+def rows_of(run: Running, folder: Folder, uids: Sequence[int], more: str = "") -> list[Row]:
+    """The rows of these UIDs in order, as far as they are there."""
+    rows = run.db.execute(f"SELECT {ROW_COLUMNS} FROM message WHERE {THESE} {more} ORDER BY uid", _these(folder, uids))
+    return [Row(*row) for row in rows]
 
 
 def copy(run: Running, txn: t.Copy) -> t.Uids:
     """COPY and MOVE: all or none; EMAILID stays, flags and dates go along (RFC 9051 §6.4.7, RFC 8474 §5.1)."""
-    account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
-    folders.named(run, txn.account, txn.target_id)
-    rows: Any = run.db.execute(
-        f"SELECT uid, email_id, flags, keywords, size FROM message WHERE {_THESE} ORDER BY uid",
-        (account_id, txn.mailbox_id, json.dumps(txn.uids)),
-    ).fetchall()
-    target = run.one(
-        "SELECT uidvalidity, uidnext, modseq FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.target_id
+    source = find_folder(run, txn.account, txn.mailbox_id)
+    target = find_folder(run, txn.account, txn.target_id)
+    rows = rows_of(run, source, txn.uids)
+    if rows and not txn.move:
+        size = sum(row.size for row in rows)
+        charge(run, source.account_id, len(rows), size, (txn.quota_bytes, txn.domain_quota_bytes))
+    modseq = next_modseq(run, source.account_id) if rows else 0
+    done = put_in(run, target, modseq, rows)
+    if txn.move and rows:
+        take_out(run, source, modseq, rows)
+    run.changed.add(txn.account)
+    return t.Uids(done.uidvalidity, done.target, tuple(row.uid for row in rows), done.modseq)
+
+
+def put_in(run: Running, folder: Folder, modseq: int, rows: Sequence[Row]) -> t.Uids:
+    """Rows get UIDs in a folder, in their order. Hidden UIDs are passed over: what is hidden there is overtaken."""
+    uidvalidity, first, old_modseq = run.one(
+        "SELECT uidvalidity, uidnext, modseq FROM mailbox WHERE account_id = ? AND id = ?", *folder.key
     )
     if not rows:
-        return t.Uids(target[0], (), (), target[2])
-    size = sum(row[4] for row in rows)
-    if not txn.move:
-        _charge(run, account_id, len(rows), size, txn.quota_bytes)
-    modseq = folders.next_modseq(run, account_id)
-    first = target[1]
+        return t.Uids(uidvalidity, (), (), old_modseq)
+    if folder.hidden_first and first <= folder.hidden_last and first + len(rows) >= folder.hidden_first:
+        first = folder.hidden_last + 1
     run.db.executemany(
-        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, flags, keywords, size, saved)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, created, flags, keywords, size, saved)"
+        " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
         [
-            (account_id, txn.target_id, first + at, email_id, modseq, flags, keywords, octets, run.now)
-            for at, (_, email_id, flags, keywords, octets) in enumerate(rows)
+            (*folder.key, uid, row.email_id, modseq, row.flags, row.keywords, row.size, run.now)
+            for uid, row in enumerate(rows, first)
         ],
     )
-    run.db.execute(
-        "UPDATE mailbox SET uidnext = uidnext + ? WHERE account_id = ? AND id = ?",
-        (len(rows), account_id, txn.target_id),
-    )
-    _recount(run, account_id, txn.target_id, modseq, _weights(row[2:] for row in rows))
-    source = tuple(row[0] for row in rows)
-    if txn.move:
-        _take_away(run, account_id, txn.mailbox_id, modseq, source)
-        _recount(run, account_id, txn.mailbox_id, modseq, [-n for n in _weights(row[2:] for row in rows)])
-    else:
-        run.db.executemany("UPDATE email SET refs = refs + 1 WHERE id = ?", [(row[1],) for row in rows])
-    run.changed.add(txn.account)
-    return t.Uids(target[0], tuple(range(first, first + len(rows))), source, modseq)
+    run.db.execute("UPDATE mailbox SET uidnext = ? WHERE account_id = ? AND id = ?", (first + len(rows), *folder.key))
+    recount(run, folder, modseq, weigh(rows))
+    return t.Uids(uidvalidity, tuple(range(first, first + len(rows))), (), modseq)
 
 
 def set_flags(run: Running, txn: t.SetFlags) -> t.FlagsSet:
     """STORE: messages whose flags do not change keep their modseq (RFC 7162 §3.1.3)."""
-    account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
-    wanted = set(joined(txn.keywords).split())
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    change = _Change(txn)
+    seen_by = _seen_by(run, folder, txn) if txn.grantee else {}
     modified: list[int] = []
     updates: list[tuple[int, str, int]] = []
-    unseen = deleted = 0
-    for uid, modseq, flags, keywords in run.db.execute(
-        f"SELECT uid, modseq, flags, keywords FROM message WHERE {_THESE} ORDER BY uid",
-        (account_id, txn.mailbox_id, json.dumps(txn.uids)),
+    own: list[tuple[int, bool]] = []
+    unseen = deleted = deleted_bytes = 0
+    for uid, modseq, flags, keywords, size in run.db.execute(
+        f"SELECT uid, modseq, flags, keywords, size FROM message WHERE {THESE} ORDER BY uid", _these(folder, txn.uids)
     ):
-        if txn.unchanged_since is not None and modseq > txn.unchanged_since:
+        seen, seen_modseq = seen_by.get(uid, (False, 0))
+        if txn.unchanged_since is not None and max(modseq, seen_modseq) > txn.unchanged_since:
             modified.append(uid)
             continue
-        new_flags, words = _changed(txn, flags, set(keywords.split()), wanted)
-        new_keywords = " ".join(sorted(words))
+        if txn.grantee and change.seen(seen=seen) != seen:
+            own.append((uid, not seen))
+        new_flags, new_keywords = change.apply(flags, keywords)
         if (new_flags, new_keywords) == (flags, keywords):
             continue
         updates.append((new_flags, new_keywords, uid))
         unseen += (not new_flags & SEEN) - (not flags & SEEN)
-        deleted += bool(new_flags & DELETED) - bool(flags & DELETED)
-    if not updates:
-        row = run.one("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
+        moved = bool(new_flags & DELETED) - bool(flags & DELETED)
+        deleted += moved
+        deleted_bytes += moved * size
+    if not updates and not own:
+        row = run.one("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", *folder.key)
         return t.FlagsSet(row[0], tuple(modified))
-    modseq = folders.next_modseq(run, account_id)
+    modseq = next_modseq(run, folder.account_id)
     run.db.executemany(
         "UPDATE message SET flags = ?, keywords = ?, modseq = ? WHERE account_id = ? AND mailbox_id = ? AND uid = ?",
-        [(flags, keywords, modseq, account_id, txn.mailbox_id, uid) for flags, keywords, uid in updates],
+        [(flags, keywords, modseq, *folder.key, uid) for flags, keywords, uid in updates],
     )
-    _recount(run, account_id, txn.mailbox_id, modseq, [0, unseen, deleted, 0])
+    run.db.executemany(
+        "INSERT INTO seen (account_id, mailbox_id, uid, grantee, seen, modseq) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"
+        " ON CONFLICT (account_id, mailbox_id, uid, grantee) DO UPDATE SET seen = ?5, modseq = ?6",
+        [(*folder.key, uid, txn.grantee, seen, modseq) for uid, seen in own],
+    )
+    recount(run, folder, modseq, Weights(0, unseen, deleted, 0, deleted_bytes))
     run.changed.add(txn.account)
     return t.FlagsSet(modseq, tuple(modified))
 
 
+class _Change:
+    r"""What a STORE does to flags. A grantee's \Seen is not the message's (RFC 4314 §4)."""
+
+    def __init__(self, txn: t.SetFlags) -> None:
+        self._way = txn.change
+        self._seen = bool(txn.flags & SEEN)
+        self._flags = txn.flags & ~SEEN if txn.grantee else txn.flags
+        self._stays = SEEN if txn.grantee else 0
+        self._keywords = joined(txn.keywords)
+        self._wanted = frozenset(self._keywords.split())
+
+    def seen(self, *, seen: bool) -> bool:
+        r"""A grantee's \Seen after it."""
+        if self._way is FlagChange.REPLACE:
+            return self._seen
+        return self._way is FlagChange.ADD if self._seen else seen
+
+    def apply(self, flags: int, keywords: str) -> tuple[int, str]:
+        """A message's flags and keywords after it."""
+        if self._way is FlagChange.REPLACE:
+            return self._flags | flags & self._stays, self._keywords
+        if self._way is FlagChange.ADD:
+            flags |= self._flags
+        else:
+            flags &= ~self._flags
+        if self._wanted:
+            has = set(keywords.split())
+            words = has | self._wanted if self._way is FlagChange.ADD else has - self._wanted
+            keywords = " ".join(sorted(words))
+        return flags, keywords
+
+
+def _seen_by(run: Running, folder: Folder, txn: t.SetFlags) -> dict[int, tuple[bool, int]]:
+    rows = run.db.execute(
+        "SELECT uid, seen, modseq FROM seen WHERE account_id = ? AND mailbox_id = ? AND grantee = ?"
+        " AND uid IN (SELECT value FROM json_each(?))",
+        (*folder.key, txn.grantee, json.dumps(txn.uids)),
+    )
+    return {uid: (bool(seen), modseq) for uid, seen, modseq in rows}
+
+
+def replace(run: Running, txn: t.Replace) -> t.Uids:
+    """REPLACE: the new message is there and the old one gone, at once (RFC 8508 §3.3)."""
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    target = find_folder(run, txn.account, txn.target_id)
+    rows = rows_of(run, folder, (txn.uid,))
+    if not rows:
+        raise StoreError(Reason.NO_MESSAGE, "the message to be replaced is gone")
+    remove(run, folder, rows, keep=txn.keep)
+    coming = Coming(txn.message, run.places[0], (txn.quota_bytes, txn.domain_quota_bytes))
+    uid = add(run, txn.account, target, coming)
+    row = run.one("SELECT uidvalidity, modseq FROM mailbox WHERE account_id = ? AND id = ?", *target.key)
+    return t.Uids(row[0], (uid,), (txn.uid,), row[1])
+
+
 def expunge(run: Running, txn: t.Expunge) -> t.Expunged:
     r"""EXPUNGE and UID EXPUNGE: those of the UIDs that carry \Deleted."""
-    account_id, _ = folders.named(run, txn.account, txn.mailbox_id)
-    rows: Any = run.db.execute(
-        f"SELECT uid, email_id, flags, keywords, size FROM message WHERE {_THESE} AND flags & {DELETED} ORDER BY uid",
-        (account_id, txn.mailbox_id, json.dumps(txn.uids)),
-    ).fetchall()
+    folder = find_folder(run, txn.account, txn.mailbox_id)
+    rows = rows_of(run, folder, txn.uids, f"AND flags & {DELETED}")
+    modseq = remove(run, folder, rows, keep=txn.keep)
+    if rows:
+        run.changed.add(txn.account)
+    return t.Expunged(modseq, tuple(row.uid for row in rows))
+
+
+def remove(run: Running, folder: Folder, rows: Sequence[Row], *, keep: bool) -> int:
+    """Rows in ascending order leave a folder and the account; returns the folder's modseq."""
     if not rows:
-        row = run.one("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", account_id, txn.mailbox_id)
-        return t.Expunged(row[0], ())
-    modseq = folders.next_modseq(run, account_id)
-    uids = tuple(row[0] for row in rows)
-    _take_away(run, account_id, txn.mailbox_id, modseq, uids)
-    for row in rows:
-        removal.release_email(run, account_id, row[1])
-    weights = [-n for n in _weights(row[2:] for row in rows)]
-    _recount(run, account_id, txn.mailbox_id, modseq, weights)
-    run.db.execute(
-        "UPDATE account SET messages = messages + ?, bytes = bytes + ? WHERE id = ?",
-        (weights[0], weights[3], account_id),
+        return int(run.one("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", *folder.key)[0])
+    modseq = next_modseq(run, folder.account_id)
+    take_out(run, folder, modseq, rows)
+    charge(run, folder.account_id, -len(rows), -sum(row.size for row in rows), (0, 0))
+    discard(run, folder, modseq, rows, keep=keep)
+    return modseq
+
+
+def recache(run: Running, txn: t.Recache) -> t.Done:
+    """Another parse version's result; ids that are gone are passed over."""
+    account_id = ensure_account(run, txn.account)
+    run.db.executemany(
+        "UPDATE email SET cached = ? WHERE id = ? AND account_id = ?",
+        [(cached, number(email_id), account_id) for email_id, cached in txn.cached],
     )
-    run.changed.add(txn.account)
-    return t.Expunged(modseq, uids)
+    return t.Done()
 
 
-def _changed(txn: t.SetFlags, flags: int, has: set[str], wanted: set[str]) -> tuple[int, set[str]]:
-    match txn.change:
-        case FlagChange.ADD:
-            return flags | txn.flags, has | wanted
-        case FlagChange.REMOVE:
-            return flags & ~txn.flags, has - wanted
-        case FlagChange.REPLACE:
-            return txn.flags, wanted
+def number(object_id: str) -> int:
+    """The number in an EMAILID or THREADID, -1 for what is none."""
+    try:
+        found = int(object_id[1:], 16)
+    except ValueError:
+        return -1
+    return found if found < 1 << 63 else -1
 
 
-def _charge(run: Running, account_id: int, count: int, size: int, quota_bytes: int) -> None:
-    if not run.one(
-        "UPDATE account SET messages = messages + ?1, bytes = bytes + ?2 WHERE id = ?3"
-        " AND (?4 = 0 OR bytes + ?2 <= ?4) RETURNING id",
-        count, size, account_id, quota_bytes,
-    ):  # fmt: skip
-        raise StoreError(Reason.OVER_QUOTA)
-
-
-def _weights(rows: Any) -> list[int]:
-    """What rows of (flags, keywords, size) count for: messages, unseen, deleted, bytes."""
-    total = [0, 0, 0, 0]
-    for flags, _, size in rows:
-        total[0] += 1
-        total[1] += not flags & SEEN
-        total[2] += bool(flags & DELETED)
-        total[3] += size
-    return total
-
-
-def _recount(run: Running, account_id: int, mailbox_id: int, modseq: int, weights: list[int]) -> None:
-    run.db.execute(
-        "UPDATE mailbox SET modseq = ?, messages = messages + ?, unseen = unseen + ?, deleted = deleted + ?,"
-        " bytes = bytes + ? WHERE account_id = ? AND id = ?",
-        (modseq, *weights, account_id, mailbox_id),
-    )
-
-
-def _take_away(run: Running, account_id: int, mailbox_id: int, modseq: int, uids: tuple[int, ...]) -> None:
-    run.db.execute(f"DELETE FROM message WHERE {_THESE}", (account_id, mailbox_id, json.dumps(uids)))
-    removal.bury(run, account_id, mailbox_id, modseq, uids)
+def _these(folder: Folder, uids: Sequence[int]) -> tuple[object, ...]:
+    return *folder.key, json.dumps(uids), folder.hidden_first, folder.hidden_last

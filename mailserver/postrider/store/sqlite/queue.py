@@ -96,7 +96,7 @@ def settle_all(run: Running, settlements: Sequence[t.Settlement]) -> int:
         row = run.one("DELETE FROM queue WHERE id = ? AND epoch = ? AND epoch > 0 RETURNING blob_id", one.id, one.epoch)
         if not row:
             raise StoreError(Reason.FENCED)
-        removal.release_blob(run, row[0])
+        removal.release_blobs(run, [row[0]])
         run.counts["queued"] -= 1
         run.counts[one.outcome.value] += 1
         run.queue_changed = True
@@ -110,7 +110,7 @@ def administer(run: Running, txn: t.Administer) -> t.Done:
         if txn.action is QueueAdmin.REMOVE:
             row = run.one("DELETE FROM queue WHERE id = ? RETURNING blob_id", row_id)
             if row:
-                removal.release_blob(run, row[0])
+                removal.release_blobs(run, [row[0]])
                 run.counts["queued"] -= 1
                 run.counts["removed"] += 1
         elif txn.action is QueueAdmin.HOLD:
@@ -127,6 +127,7 @@ def free_all_claims(run: Running) -> None:
     """At the start of a writer nobody holds a claim any more: epochs go on above all that were given out."""
     run.db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'lease'")
     run.db.execute("UPDATE queue SET state = 'ready' WHERE state = 'claimed'")
+    run.db.execute("UPDATE staged SET dead = 1")  # nor is anybody left who would go on with a copy
     run.queue_changed = True
 
 

@@ -11,6 +11,7 @@ import apsw
 
 from postrider.store.blobs import BlobReader, Moved
 from postrider.store.sqlite import reads
+from postrider.store.sqlite.account_reader import AccountReader
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, Blob, Changes, FlagRow, MailboxRow, MessageRow, QueueRow
 
@@ -20,13 +21,12 @@ _DIRECT = 128 * 1024
 _MOVES = 3
 
 
-class SqliteReader:
+class SqliteReader(AccountReader):
     """Implements ports.Reader. `ensure` makes an account that is asked about before anything came for it."""
 
     def __init__(self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]]) -> None:
-        self._db = db
+        super().__init__(db, ensure)
         self._blobs = blobs
-        self._ensure = ensure
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
         """All folders, by name."""
@@ -92,12 +92,3 @@ class SqliteReader:
         """Release connection and files."""
         self._blobs.close()
         self._db.close()
-
-    async def _owner(self, account: Account) -> int:
-        owner = reads.account_id(self._db, account)
-        if owner is None:
-            await self._ensure(account)
-            owner = reads.account_id(self._db, account)
-        if owner is None:
-            raise StoreError(Reason.UNAVAILABLE, "the account was released meanwhile")
-        return owner

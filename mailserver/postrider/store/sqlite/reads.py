@@ -23,6 +23,18 @@ from postrider.store.sqlite.rows import (
 from postrider.store.values import Account, Changes, FlagRow, MailboxRow, MessageRow, QueueRow, Vanished
 
 _FOLDERS = f"SELECT {MAILBOX_COLUMNS} FROM mailbox LEFT JOIN subscription USING (account_id, name) WHERE account_id = ?"
+#: UIDs that are counted at once.
+_CHUNK = 8192
+_OF_FOLDER = (
+    "message.account_id = mailbox.account_id AND mailbox_id = mailbox.id"
+    " AND uid NOT BETWEEN hidden_first AND hidden_last"
+)
+#: The messages of one folder, but for those of a copy that is not finished.
+_VISIBLE = f"FROM mailbox CROSS JOIN message ON {_OF_FOLDER} WHERE mailbox.account_id = ? AND mailbox.id = ?"
+_VISIBLE_WHOLE = (
+    f"FROM mailbox CROSS JOIN message ON {_OF_FOLDER} CROSS JOIN email ON email.id = email_id"
+    " CROSS JOIN blob ON blob.id = blob_id WHERE mailbox.account_id = ? AND mailbox.id = ?"
+)
 
 
 @contextmanager
@@ -59,18 +71,61 @@ def subscriptions(db: apsw.Connection, owner: int) -> list[str]:
 
 
 def uids(db: apsw.Connection, owner: int, mailbox_id: int) -> array[int]:
-    """All UIDs in order."""
-    rows: Any = db.execute(
-        "SELECT uid FROM message WHERE account_id = ? AND mailbox_id = ? ORDER BY uid", (owner, mailbox_id)
-    )
-    return array("I", (uid for (uid,) in rows))
+    """All UIDs in order. A million are counted rather than fetched wherever they follow each other."""
+    found = array("I")
+    with snapshot(db):
+        for first, last in _runs(db, owner, mailbox_id):
+            found.extend(range(first, last + 1))
+    return found
+
+
+def _runs(db: apsw.Connection, owner: int, mailbox_id: int) -> Iterator[tuple[int, int]]:
+    """UIDs that follow each other, as (first, last); runs that touch may come apart."""
+    key = (owner, mailbox_id)
+    folder: Any = db.execute(
+        "SELECT messages, uidnext, hidden_first, hidden_last FROM mailbox WHERE account_id = ? AND id = ?", key
+    ).fetchone()
+    if not folder or not folder[0]:
+        return
+    messages, uidnext, hidden_first, hidden_last = folder
+    for low, high in ((1, hidden_first - 1), (hidden_last + 1, uidnext - 1)) if hidden_first else ((1, uidnext - 1),):
+        above = low - 1
+        while True:
+            count, first, last = _chunk(db, (*key, above, high), messages)
+            if not count:
+                break
+            if last - first + 1 == count:
+                yield first, last
+            else:
+                rows: Any = db.execute(f"SELECT uid {_BETWEEN}", (*key, first - 1, last, count)).fetchall()
+                for (uid,) in rows:
+                    yield uid, uid
+            above = last
+
+
+_BETWEEN = "FROM message WHERE account_id = ? AND mailbox_id = ? AND uid > ? AND uid <= ? ORDER BY uid LIMIT ?"
+
+
+def _chunk(db: apsw.Connection, between: tuple[int, int, int, int], messages: int) -> tuple[int, int, int]:
+    """How many rows there are in the next stretch of a folder, and its first and last UID."""
+    first: Any = db.execute(f"SELECT uid {_BETWEEN}", (*between, 1)).fetchone()
+    if not first:
+        return 0, 0, 0
+    last: Any = db.execute(
+        f"SELECT uid {_BETWEEN.replace('ORDER BY uid', 'ORDER BY uid DESC')}", (*between, 1)
+    ).fetchone()
+    if last[0] - first[0] + 1 == messages:  # none can be missing
+        return messages, first[0], last[0]
+    found: Any = db.execute(
+        f"SELECT count(*), min(uid), max(uid) FROM (SELECT uid {_BETWEEN})", (*between, _CHUNK)
+    ).fetchone()
+    return found[0], found[1], found[2]
 
 
 def flags(db: apsw.Connection, owner: int, mailbox_id: int, above: int, limit: int) -> list[FlagRow]:
     """UIDs and flags from above+1 on."""
     rows = db.execute(
-        "SELECT uid, modseq, flags, keywords FROM message WHERE account_id = ? AND mailbox_id = ? AND uid > ?"
-        " ORDER BY uid LIMIT ?",
+        f"SELECT uid, message.modseq, flags, keywords {_VISIBLE} AND uid > ? ORDER BY uid LIMIT ?",
         (owner, mailbox_id, above, limit or -1),
     )
     return [flag_row(row) for row in rows]
@@ -79,8 +134,7 @@ def flags(db: apsw.Connection, owner: int, mailbox_id: int, above: int, limit: i
 def messages(db: apsw.Connection, owner: int, mailbox_id: int, uids: Sequence[int]) -> list[MessageRow]:
     """Whole rows of these UIDs."""
     rows = db.execute(
-        f"SELECT {MESSAGE_COLUMNS} FROM message JOIN email ON email.id = email_id JOIN blob ON blob.id = blob_id"
-        " WHERE message.account_id = ? AND mailbox_id = ? AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
+        f"SELECT {MESSAGE_COLUMNS} {_VISIBLE_WHOLE} AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
         (owner, mailbox_id, json.dumps(list(uids))),
     )
     return [message_row(row) for row in rows]
@@ -90,32 +144,39 @@ def changes(db: apsw.Connection, owner: int, mailbox_id: int, since: int) -> Cha
     """New, changed and vanished after a modseq, of one state."""
     key = (owner, mailbox_id, since)
     with snapshot(db):
-        head: Any = db.execute("SELECT modseq FROM mailbox WHERE account_id = ? AND id = ?", key[:2]).fetchone()
+        head: Any = db.execute(
+            "SELECT mailbox.modseq, floor, uidnext FROM mailbox JOIN account ON account.id = account_id"
+            " WHERE account_id = ? AND mailbox.id = ?",
+            key[:2],
+        ).fetchone()
         if head is None or head[0] <= since:
             return Changes(head[0] if head else since, (), ())
         changed = db.execute(
-            "SELECT uid, modseq, flags, keywords FROM message INDEXED BY message_modseq"
-            " WHERE account_id = ? AND mailbox_id = ? AND modseq > ? ORDER BY uid",
+            "SELECT uid, message.modseq, flags, keywords FROM mailbox CROSS JOIN message INDEXED BY message_modseq"
+            f" ON {_OF_FOLDER} WHERE mailbox.account_id = ? AND mailbox.id = ? AND message.modseq > ?"
+            " AND message.modseq <= mailbox.modseq ORDER BY uid",
             key,
         ).fetchall()
-        gone: Any = db.execute(
-            "SELECT modseq, first, last FROM vanished WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", key
-        ).fetchall()
-    buried: dict[int, list[int]] = {}
-    for modseq, first, last in gone:
-        buried.setdefault(modseq, []).extend(range(first, last + 1))
+        buried: dict[int, list[int]] = {}
+        if since < head[1]:  # what vanished is not known any more: name all that are not there
+            buried[head[0]] = list(_missing(_runs(db, owner, mailbox_id), head[2]))
+        else:
+            gone: Any = db.execute(
+                "SELECT modseq, first, last FROM vanished WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", key
+            )
+            for modseq, first, last in gone:
+                buried.setdefault(modseq, []).extend(range(first, last + 1))
     vanished = tuple(Vanished(modseq, tuple(uids)) for modseq, uids in sorted(buried.items()))
     return Changes(head[0], tuple(map(flag_row, changed)), vanished)
 
 
-def folder_name(db: apsw.Connection, account: Account, mailbox_id: int) -> str:
-    """A folder's name, "" when it is not there."""
-    row: Any = db.execute(
-        "SELECT mailbox.name FROM account JOIN mailbox ON account_id = account.id WHERE account.name = ?"
-        " AND mailbox.id = ?",
-        (account, mailbox_id),
-    ).fetchone()
-    return row[0] if row else ""
+def _missing(runs: Iterator[tuple[int, int]], uidnext: int) -> Iterator[int]:
+    """The UIDs below `uidnext` that are in none of the runs."""
+    at = 1
+    for first, last in runs:
+        yield from range(at, first)
+        at = last + 1
+    yield from range(at, uidnext)
 
 
 def place(db: apsw.Connection, blob_id: int) -> Place | None:

@@ -11,12 +11,13 @@ QUEUE_COLUMNS = (
     " notify, orcpt, ret, envid, body, smtputf8, account, delay_told, last_reply, state"
 )
 MAILBOX_COLUMNS = (
-    "id, mailbox.name, uidvalidity, uidnext, modseq, messages, unseen, deleted, bytes, special_use,"
-    " subscription.name IS NOT NULL, object_id, recent"
+    "mailbox.id, mailbox.name, uidvalidity, uidnext, mailbox.modseq, mailbox.messages, unseen, deleted, mailbox.bytes,"
+    " special_use,"
+    " subscription.name IS NOT NULL, object_id, recent, deleted_bytes, mailbox.created, changed"
 )
 MESSAGE_COLUMNS = (
-    "uid, modseq, flags, keywords, message.size, received, saved, email.id, coalesce(thread_id, email.id), prefix,"
-    " blob_id, blob.size, cached"
+    "uid, message.modseq, flags, keywords, message.size, received, saved, email.id, coalesce(thread_id, email.id),"
+    " prefix, blob_id, blob.size, cached"
 )
 
 
@@ -36,11 +37,11 @@ def mailbox_row(row: Any) -> MailboxRow:
     """From MAILBOX_COLUMNS."""
     (
         mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, special_use, subscribed,
-        object_id, recent,
+        object_id, recent, deleted_bytes, created, changed,
     ) = row  # fmt: skip
     return MailboxRow(
         mailbox_id, name, uidvalidity, uidnext, modseq, messages, unseen, deleted, octets, special_use,
-        bool(subscribed), object_id, recent,
+        bool(subscribed), object_id, recent, deleted_bytes, created, changed,
     )  # fmt: skip
 
 
