@@ -1,0 +1,82 @@
+"""Where mail is imported from: folders and letters of a Maildir, of mbox files, of EML files, read one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from postrider.mailbox.names import INBOX, SEPARATOR
+from postrider.ops.exchange import names
+from postrider.ops.exchange.letter import PIECE, Letter
+
+#: Says what is passed over, and why.
+Complain = Callable[[str], None]
+
+
+class NotMail(Exception):
+    """There is no mail of this format; the message says where and what to do."""
+
+
+class Source(Protocol):
+    """Mail in one format."""
+
+    @property
+    def folders(self) -> Sequence[str]:
+        """Folder names as the source has them, but for their spelling as ours."""
+        ...
+
+    @property
+    def subscribed(self) -> Sequence[str] | None:
+        """Names that the source's owner subscribed to, None where the format knows no such thing."""
+        ...
+
+    @property
+    def repeats(self) -> bool:
+        """Two letters of a folder may have the same name and content, and are two all the same."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Octets of all its files."""
+        ...
+
+    def letters(self, folder: str) -> Iterator[Letter]:
+        """The messages of a folder, oldest first where that can be told."""
+        ...
+
+
+def pieces_of(file: BinaryIO) -> Iterator[bytes]:
+    """A file's octets, closed at their end; one that is small is read and closed at once."""
+    first = file.read(PIECE)
+    if len(first) < PIECE:
+        file.close()
+        return iter((first,))
+    return chain((first,), _rest(file))
+
+
+def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """Every directory below, with its directories and files that are not hidden; some may be taken out of the former.
+
+    Directories are followed by name, links to directories are not.
+    """
+    for where, directories, files in os.walk(root, onerror=_raise):
+        directories.sort()
+        yield Path(where), directories, sorted(name for name in files if not name.startswith("."))
+
+
+def folder_of(parts: Sequence[str]) -> str:
+    """The folder of a path below the root; INBOX is the root itself."""
+    return SEPARATOR.join(names.level_of(part) for part in parts) or INBOX
+
+
+def _rest(file: BinaryIO) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(PIECE):
+            yield piece
+
+
+def _raise(error: OSError) -> None:
+    raise error
