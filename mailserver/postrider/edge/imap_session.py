@@ -13,11 +13,9 @@ from postrider.contract.model import Mailbox
 from postrider.edge.driver import Connection
 from postrider.ingest.spool import Spool
 from postrider.mailbox.actions import Actions, allowance
+from postrider.mailbox.contents import Contents
 from postrider.mailbox.names import found_name
 from postrider.mailbox.view import News, NoSuchMessage, View
-from postrider.mime import parse
-from postrider.mime.cached import from_cache
-from postrider.model.mail import Content
 from postrider.model.ports import Clock
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
@@ -27,7 +25,7 @@ from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
 from postrider.store.search.lookup import Lookup
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, MailboxRow, MessageRow, account_of
+from postrider.store.values import Account, MailboxRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -87,6 +85,7 @@ class User:
     mailbox: Mailbox
     account: Account
     actions: Actions
+    contents: Contents
 
 
 @dataclass(slots=True)
@@ -147,17 +146,6 @@ class ImapSession:
             if row.name == wanted:
                 return row
         raise StoreError(Reason.NO_MAILBOX)
-
-    def content(self, row: MessageRow) -> Content | None:
-        """What is cached about a message, None where that is damaged or older than our scanner."""
-        return from_cache(row.cached)
-
-    async def scanned(self, row: MessageRow) -> Content:
-        """As `content`, made anew where it has to be."""
-        found = self.content(row)
-        if found is None:
-            found = parse.scan(await self.deps.store.reader.body(self.user.account, row.blob))
-        return found
 
     def enable_condstore(self) -> None:
         """A command asked for modseqs: from now on they are told (RFC 7162 §3.1)."""
@@ -252,7 +240,8 @@ class ImapSession:
         """This is who we speak with."""
         account = account_of(mailbox.namespace, mailbox.address)
         allowed = allowance(self.deps.directory(), mailbox)
-        self.user_or_none = User(mailbox, account, Actions(self.deps.store.writer, account, allowed))
+        actions = Actions(self.deps.store.writer, account, allowed)
+        self.user_or_none = User(mailbox, account, actions, Contents(self.deps.store, account))
 
     def select(self, view: View | None) -> None:
         """A mailbox is selected now, or none is."""
