@@ -30,6 +30,14 @@ def test_it_is_started_again_and_the_group_serves_on(server):
     assert server.status()["loaded"] == 1
     second = _pids(server)[1]
     server.change()
+    # What is stored is indexed by and by, and found by a search meanwhile.
+    with server.imap("alice@one.test") as client:
+        client.append("INBOX", b"Subject: =?utf-8?q?Caf=C3=A9?=\r\n\r\nA needle.\r\n")
+        client.select_folder("INBOX")
+        assert client.search(["TEXT", "needle"]) == client.search(["SUBJECT", "CAFE\u0301"], "UTF-8") == [1]
+        _wait_for(lambda: "postrider_search_indexed_total 1.0" in server.get("/metrics", "metrics")[1])
+        assert client.search(["TEXT", "needle"]) == client.search(["SUBJECT", "CAFE\u0301"], "UTF-8") == [1]
+    assert (server.directory / "data" / "search.db").stat().st_mode & 0o777 == 0o600
     assert server.terminate() == 0
     assert not Path(f"/proc/{second}").exists()
     ended = [json.loads(line) for line in (server.directory / "log").read_text().splitlines()]

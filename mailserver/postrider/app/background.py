@@ -7,13 +7,15 @@ import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from postrider.app import child
 from postrider.contract.model import Snapshot
 from postrider.model.ports import Clock
-from postrider.net.system import SystemClock
+from postrider.net.system import SystemClock, SystemRandom
 from postrider.store import open as stores
 from postrider.store.client import RemoteStore
+from postrider.store.search import indexer
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
@@ -40,8 +42,24 @@ class Around:
 #: A job works until it is cancelled; where it fails, it is begun anew a little later.
 Job = Callable[[Around], Coroutine[None, None, None]]
 
+
+async def index(around: Around) -> None:
+    """Keep the search index up to date."""
+    ports = indexer.Ports(
+        directory=Path(around.settings.data),
+        reader=around.store.reader,
+        clock=around.clock,
+        random=SystemRandom(),
+        events=around.events,
+        metrics=around.metrics,
+    )
+    await indexer.Indexer(ports).run()
+
+
 #: All jobs: the name is what log events call it.
-JOBS: Mapping[str, Job] = {}
+JOBS: Mapping[str, Job] = {
+    "indexer": index,
+}
 
 
 def run(settings: Settings, index: int, end: socket.socket) -> int:
