@@ -30,16 +30,19 @@ DERIVED_COLUMNS: Mapping[str, frozenset[str]] = {"email": frozenset({"cached"})}
 
 
 class About(Numbered, frozen=True, omit_defaults=True, gc=False):
-    """Meta of a journal record. `snapshot` is 0 for changes, else the batch at which the snapshot began."""
+    """Meta of a journal record. `snapshot` is 0 for changes, else the first batch that is not in the snapshot.
+
+    `batch` of a slice is the last batch that it shows.
+    """
 
     snapshot: int = msgspec.field(name="s", default=0)
     slice: int = msgspec.field(name="i", default=0)
     last: bool = msgspec.field(name="l", default=False)
 
     @property
-    def order(self) -> tuple[int, bool, int, int]:
+    def order(self) -> tuple[int, int, int]:
         """Where it comes in a replay: a slice follows the batch that it shows the state after."""
-        return self.batch, bool(self.snapshot), self.snapshot, self.slice
+        return self.batch, self.snapshot, self.slice
 
 
 class Table(msgspec.Struct, frozen=True, array_like=True):

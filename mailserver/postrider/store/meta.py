@@ -11,7 +11,6 @@ from collections.abc import Callable
 import msgspec
 
 from postrider.store import transactions as t
-from postrider.store.records import BARE, Header
 from postrider.store.values import Account, Body
 
 
@@ -79,7 +78,6 @@ NameOf = Callable[[Account, int], str]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Belongs).decode
-_number = msgspec.msgpack.Decoder(Numbered).decode
 
 
 def coming(body: Body, belongs: Belongs) -> Incoming:
@@ -102,14 +100,6 @@ def incoming(txn: t.Txn, batch: int, name_of: NameOf) -> tuple[Incoming, ...]:
     if isinstance(txn, t.Replace):
         return (_of_message(txn.message, txn.account, name_of(txn.account, txn.target_id), batch),)
     return ()
-
-
-def batch_of(header: Header, raw: bytes) -> int:
-    """The number of the batch that a record came with, 0 where it names none."""
-    try:
-        return _number(raw).batch if raw and header.version > BARE else 0
-    except msgspec.DecodeError:
-        return 0
 
 
 def intake_again(belongs: Belongs, body: Body, cached: bytes, thread_keys: tuple[bytes, ...]) -> t.Intake:

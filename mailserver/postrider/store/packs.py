@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.store import codecs, meta, records
+from postrider.store import codecs, journal, records
 from postrider.store.blobs import Location, Place
 from postrider.store.codecs import FRAME
 from postrider.store.framing import Encoder, Subject
@@ -33,8 +33,8 @@ _SQUEEZED_JOURNAL = 512
 class Recovered:
     """What opening found behind the last committed record.
 
-    `orphans` are whole records nobody knows, `cut` bytes that were no record any more, `batch` the highest number of
-    a batch that any of the orphans names.
+    `orphans` are whole records nobody knows, `cut` bytes that were no record any more, `batch` the last batch
+    of the journal among the orphans.
     """
 
     pack: int
@@ -95,7 +95,8 @@ class Packs:
         try:
             for start, header, raw in scan(fd, end):
                 orphans += 1
-                batch = max(batch, meta.batch_of(header, raw))
+                if header.kind == KIND_JOURNAL:
+                    batch = max(batch, journal.unpack_about(raw).batch)
                 end = start + header.length
             cut = used_behind(fd, end)
         finally:

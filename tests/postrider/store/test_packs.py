@@ -99,7 +99,7 @@ def test_with_the_database_gone_nothing_is_cut_but_the_torn_tail(tmp_path):
         file.seek(payload + 50)
         file.write(b"\0" * 250)
     _, recovered = opened(tmp_path)
-    assert (recovered.orphans, recovered.batch) == (1, 7)
+    assert recovered.orphans == 1
     assert payload - last.start < recovered.cut <= payload - last.start + 50
     assert bodies_in(tmp_path) == [b"one"]
 

@@ -25,6 +25,7 @@ from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -37,6 +38,7 @@ _SPACE_EVERY = 0.25
 _SLOW_SYNC = 0.02
 #: Seconds until the journal of batches without bodies is synced, and between tries to write what could not be.
 _JOURNAL_EVERY = 5.0
+_FIRST_SLICES = 8
 _SYNC_ERRORS = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 
 
@@ -86,6 +88,11 @@ class SqliteCommitter:
         recovered = self._packs.open(known, self._now())
         self._journal = Journal(self._db, self._packs, self._now)
         self._journal.recover(recovered.batch)
+        self._snapshot = Snapshot(self._db, self._journal)
+        if self._snapshot.due():  # other tables than before are described before anything changes in them
+            self._snapshot.begin()
+        for _ in range(_FIRST_SLICES):  # a small store has its snapshot before it serves
+            self._go_on_with_snapshot()
         self._transact(queue.free_all_claims)
         return recovered
 
@@ -109,12 +116,15 @@ class SqliteCommitter:
 
     def between(self) -> float | None:
         """Housekeeping between two batches; seconds until there is more of it, None for not before the next batch."""
-        self._doomed = self._doomed and self._clear_slice()
+        if self._doomed and not self._in_order(self._clear_slice):
+            self._doomed = False  # it waits until there is room
         if self._options.metrics:
             self._options.metrics.observe("postrider_wal_bytes", self._wal.pages * database.PAGE_SIZE)
         self._checkpoint(self._wal.between)
         waits = self._keep_journal()
-        return 0.0 if self._doomed else waits
+        if not self._journal.behind and not self._in_order(self._go_on_with_snapshot):
+            self._snapshot.give_up()
+        return 0.0 if self._doomed or self._snapshot.running else waits
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
@@ -136,15 +146,36 @@ class SqliteCommitter:
             return None
         if moment >= self._journal_at:
             self._journal_at = moment + _JOURNAL_EVERY
-            try:
-                journal.catch_up()
-                self._packs.sync()
-                journal.note_synced()
-            except SyncFailed as error:
-                self._fatal(error)
-            except OSError as error:
-                self._write_failed(error)
+            self._in_order(self._bring_journal)
         return self._journal_at - moment
+
+    def _bring_journal(self) -> None:
+        self._journal.catch_up()
+        self._packs.sync()
+        self._journal.note_synced()
+
+    def _go_on_with_snapshot(self) -> None:
+        snapshot = self._snapshot
+        if not snapshot.running:
+            if snapshot.due() and self._space():
+                snapshot.begin()
+        elif not snapshot.step():
+            self._bring_journal()
+            self._transact(snapshot.finish)
+            snapshot.finished()
+
+    def _in_order(self, work: Callable[[], object]) -> bool:
+        """Do some housekeeping; false when it could not be written, and is to be tried again later."""
+        try:
+            work()
+        except SyncFailed as error:
+            self._fatal(error)
+        except apsw.IOError as error:
+            self._fatal(error)
+        except (OSError, apsw.FullError) as error:
+            self._write_failed(error)
+            return False
+        return True
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 
@@ -302,14 +333,8 @@ class SqliteCommitter:
                 (pack, end, dead[pack]),
             )
 
-    def _clear_slice(self) -> bool:
-        try:
-            return self._transact(removal.clear_slice)
-        except apsw.FullError as error:  # it waits until there is room
-            self._write_failed(error)
-            return False
-        except apsw.IOError as error:
-            self._fatal(error)
+    def _clear_slice(self) -> None:
+        self._doomed = self._transact(removal.clear_slice)
 
     def _checkpoint(self, step: Callable[[], None]) -> None:
         try:

@@ -55,8 +55,9 @@ class Journal:
         self._freed: list[Place] = []
         #: The last batch that was committed; that has its record in a pack; whose record is synced.
         self.batch = self.appended = self.synced = 0
-        #: Octets of journal records in each pack that its row does not count yet.
+        #: Octets of journal records: in each pack, as far as its row does not count them yet, and in all.
         self.grown: Counter[int] = Counter()
+        self.octets = 0
         blob = [name for name, _, _ in _columns(db, "blob")]
         self._place = itemgetter(blob.index("pack"), blob.index("start"), blob.index("path"))
         db.preupdate_hook(self._seen)
@@ -164,6 +165,7 @@ class Journal:
         """Write a journal record, unsynced; returns its octets. Raises OSError, SyncFailed."""
         place = self._packs.append_journal(payload, journal.pack(about), self._now())
         self.grown[place.pack] += place.header.length
+        self.octets += place.header.length
         return place.header.length
 
     def note_synced(self) -> None:
