@@ -114,6 +114,10 @@ class Directory:
             found = self._policies[account] = policy.effective(*levels)
         return found
 
+    def domain_key(self, mailbox: Mailbox) -> str:
+        """What the store counts the mail of its whole domain under: "namespace/domain"."""
+        return f"{mailbox.namespace}/{mailbox.address.rpartition('@')[2]}"
+
     def domain_quota(self, mailbox: Mailbox) -> int:
         """Bytes that all mailboxes of its domain may hold together; 0: unlimited."""
         home = self._home(mailbox)

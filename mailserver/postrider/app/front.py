@@ -10,6 +10,7 @@ from pathlib import Path
 from postrider.accounts import released
 from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
+from postrider.accounts.room import Room
 from postrider.accounts.vanished import Vanished
 from postrider.app import child
 from postrider.contract.model import Certificate
@@ -120,6 +121,7 @@ class FrontWork:
             login=self._login,
             directory=self._present,
             recently=self._vanished.recently,
+            room=Room(store.reader, self._clock),
             events=self._events,
             metrics=self._metrics,
         )

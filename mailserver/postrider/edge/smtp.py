@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from msgspec.structs import replace
 
 from postrider.accounts.directory import Directory
+from postrider.accounts.room import Room
 from postrider.contract.model import Mailbox
 from postrider.edge.driver import Connection
 from postrider.gates.phases import Phase, ask
@@ -52,6 +53,7 @@ class SmtpDeps:
     login: LoginCheck
     #: accounts.vanished.Vanished.recently
     recently: Callable[[str], Awaitable[bool]]
+    room: Room
     events: Events
     metrics: Metrics
 
@@ -91,6 +93,8 @@ class SmtpSession:
             postmaster_domain=_postmaster_domain(deps.directory()),
         )
         self.engine = Server(config, Peer(link.ip, link.port, tls=link.tls))
+        #: What the present MAIL said of its size.
+        self._size = 0
         self._held: list[bytes] = []
         self._held_size = 0
         self._spool: Spool | None = None
@@ -123,6 +127,7 @@ class SmtpSession:
         self.engine.answer(_HELLO)
 
     def _mail(self, event: e.MailFrom) -> Awaitable[None] | None:
+        self._size = event.size
         return self._gate(Phase.SENDER, event.sender, _SENDER_OK)
 
     def _rcpt(self, event: e.RcptTo) -> Awaitable[None] | None:
@@ -130,7 +135,8 @@ class SmtpSession:
 
     def _gate(self, phase: Phase, address: Address | None, passed: Reply) -> Awaitable[None] | None:
         submission = self._kind.source is Source.SUBMISSION
-        visit = Visit(self.engine.peer, self._deps.directory(), submission, address, self._deps.recently)
+        deps = self._deps
+        visit = Visit(self.engine.peer, deps.directory(), submission, address, deps.recently, deps.room, self._size)
         said = ask(phase, visit)
         if said is None:
             self.engine.answer(passed)

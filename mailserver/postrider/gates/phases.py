@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from postrider.gates.recipient import known_recipient
+from postrider.gates.recipient import has_room, known_recipient
 from postrider.gates.sender import own_sender
 from postrider.gates.visit import Visit
 from postrider.model.reply import Reply
@@ -26,7 +26,7 @@ Gate = Callable[[Visit], Reply | Awaitable[Reply | None] | None]
 PHASES: Mapping[Phase, Sequence[Gate]] = {
     Phase.CONNECTION: (),
     Phase.SENDER: (own_sender,),
-    Phase.RECIPIENT: (known_recipient,),
+    Phase.RECIPIENT: (known_recipient, has_room),
 }
 
 

@@ -1,10 +1,10 @@
-"""Who may be written to: our own addresses by everybody, others by our users alone."""
+"""Who may be written to: our own addresses by everybody while they have room, others by our users alone."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable
 
-from postrider.accounts.directory import NotLocal, Unknown
+from postrider.accounts.directory import NotLocal, ToMailbox, Unknown
 from postrider.gates.visit import Visit
 from postrider.model.reply import Reply
 
@@ -22,6 +22,17 @@ def known_recipient(visit: Visit) -> Reply | Awaitable[Reply | None] | None:
             return _unknown(visit, visit.address.key)
         case NotLocal() if not visit.submission:
             return RELAY_DENIED
+        case _:
+            return None
+
+
+def has_room(visit: Visit) -> Reply | Awaitable[Reply | None] | None:
+    """Senders hear of a full mailbox before they send. Of those whom an alias stands for, a full one stops nobody."""
+    if visit.address is None:
+        return None
+    match visit.directory.resolve(visit.address):
+        case ToMailbox(mailbox=mailbox):
+            return visit.room.refusal(visit.directory, mailbox, visit.size)
         case _:
             return None
 

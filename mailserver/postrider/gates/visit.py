@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from postrider.accounts.directory import Directory
+from postrider.accounts.room import Room
 from postrider.model.address import Address
 from postrider.model.envelope import Peer
 
@@ -22,3 +23,6 @@ class Visit(msgspec.Struct, frozen=True):
     address: Address | None
     #: Whether an address in normal form, which nobody has, was served a short time ago (accounts.vanished).
     recently: Callable[[str], Awaitable[bool]]
+    room: Room
+    #: Octets that MAIL announced (RFC 1870 §6); 0 where it said nothing.
+    size: int = 0

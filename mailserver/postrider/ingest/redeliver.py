@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from postrider.accounts import room
 from postrider.ingest import stamp
 from postrider.ingest.commit import commit, intake
 from postrider.ingest.message import Message, Prefix
@@ -18,7 +19,6 @@ from postrider.store.transactions import Outcome, Reason, Settlement, StoreError
 from postrider.store.values import QueueRow
 
 DELIVERED = Reply(250, "2.1.5", "Delivered")
-OVER_QUOTA = Reply(452, "4.2.2", "The mailbox is full")
 
 
 async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> tuple[Reply, Receipt | None]:
@@ -42,9 +42,14 @@ async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> tuple[Reply, R
     except StoreError as error:
         if error.reason is not Reason.OVER_QUOTA:
             raise
-        return OVER_QUOTA, None
+        return _full(message), None
     finally:
         spool.close()
+
+
+def _full(message: Message) -> Reply:
+    """What the sender is told in the end; one recipient of a row is one mailbox, but for an alias made meanwhile."""
+    return room.full(message.directory, message.routed.local[0].mailbox)
 
 
 def _message(ports: Ports, spool: Spool, row: QueueRow) -> Message:

@@ -16,6 +16,7 @@ import pytest
 
 from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
+from postrider.accounts.room import Room
 from postrider.contract import model as c
 from postrider.contract import passwords
 from postrider.edge.listener import Bind, Listener, Surroundings
@@ -131,6 +132,7 @@ async def server(
         directory=server.directory,
         login=login,
         recently=server.recently,
+        room=Room(server.store.reader, clock),
         events=surroundings.events,
         metrics=surroundings.metrics,
     )

@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from stored import StillClock
 
 from postrider.accounts.directory import Directory
+from postrider.accounts.room import Room
 from postrider.contract import model as c
 from postrider.gates import phases
 from postrider.gates.phases import Phase, ask
@@ -14,26 +16,34 @@ from postrider.gates.visit import Visit
 from postrider.model.address import parse_address
 from postrider.model.envelope import Peer
 from postrider.model.reply import Reply
+from postrider.store.open import memory
 
 DIRECTORY = Directory(
     c.Snapshot(
         server=c.Server(hostname="mx.one.test"),
         domains=(c.Domain(name="one.test"), c.Domain(name="two.test", subaddress_separator="")),
-        mailboxes=(c.Mailbox(address="alice@one.test"), c.Mailbox(address="bob@two.test")),
+        mailboxes=(
+            c.Mailbox(address="alice@one.test"),
+            c.Mailbox(address="bob@two.test"),
+            c.Mailbox(address="small@one.test", quota_bytes=1000),
+        ),
         aliases=(
             c.Alias(address="team@one.test", targets=("alice@one.test",)),
+            c.Alias(address="all@one.test", targets=("alice@one.test", "small@one.test")),
             c.Alias(address="*@two.test", targets=("bob@two.test",)),
         ),
     )
 )
 
 
-async def verdict(phase: Phase, address: str, login: str = "", vanished: str = "") -> str:
+async def verdict(phase: Phase, address: str, login: str = "", vanished: str = "", size: int = 0) -> str:
     async def recently(key: str) -> bool:
         return key == vanished
 
     peer = Peer("192.0.2.1", 1, login=login)
-    said = ask(phase, Visit(peer, DIRECTORY, bool(login), parse_address(address) if address else None, recently))
+    room = Room(memory().reader, StillClock())
+    visit = Visit(peer, DIRECTORY, bool(login), parse_address(address) if address else None, recently, room, size)
+    said = ask(phase, visit)
     reply = await said if inspect.isawaitable(said) else said
     return str(reply or "pass")
 
@@ -80,6 +90,20 @@ async def test_senders(address: str, login: str, expected: str) -> None:
 )
 async def test_recipients(address: str, login: str, expected: str) -> None:
     assert await verdict(Phase.RECIPIENT, address, login, vanished="gone@one.test") == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "size", "expected"),
+    [
+        ("small@one.test", 1000, "pass"),
+        ("small@one.test", 1001, "552 5.2.3 The message is larger than the mailbox may be"),
+        ("small+tag@one.test", 1001, "552 5.2.3 The message is larger than the mailbox may be"),
+        ("all@one.test", 1001, "pass"),  # the others get it
+        ("alice@one.test", 1_000_000, "pass"),
+    ],
+)
+async def test_room(address: str, size: int, expected: str) -> None:
+    assert await verdict(Phase.RECIPIENT, address, size=size) == expected
 
 
 async def test_the_first_refusal_counts_also_after_one_that_had_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
