@@ -44,7 +44,9 @@ MAX_KEPT = 512 * 1024
 #: Lines that begin like a boundary and are none, before boundaries are looked for no more.
 MAX_FALSE_BOUNDARIES = 20_000
 #: RFC 2046 §5.1.1 says 70; more occurs.
-MAX_BOUNDARY = 250
+MAX_BOUNDARY = 8192
+#: Octets that may follow a boundary on its line.
+MAX_PADDING = 1000
 #: Lines are counted by blocks of this many octets.
 BLOCK = 1 << 20
 
@@ -195,13 +197,14 @@ class _Scanner:
 
     def _next(self, position: int) -> int:
         """Level of the multipart whose delimiter comes next at or after position, -1 where none does."""
-        best, level = self.size, -1
+        best, level, length = self.size, -1, 0
         for index, boundary in enumerate(self.open):
             if boundary.at < position:
                 self._find(boundary, position)
-            # Of two alike the inner one: it is what its part was looking for.
-            if boundary.at <= best and boundary.at < self.size:
-                best, level = boundary.at, index
+            at = boundary.at
+            # A line that is the delimiter of several is that of the longest, and of two alike the inner one's.
+            if at < best or (at == best < self.size and len(boundary.needle) >= length):
+                best, level, length = at, index, len(boundary.needle)
         return level
 
     def _find(self, boundary: _Boundary, position: int) -> None:
@@ -212,13 +215,14 @@ class _Scanner:
             if found < 0:
                 break
             behind = found + len(needle)
-            rest, line_break, _ = self.data[behind : behind + 200].partition(b"\n")
+            rest, line_break, _ = self.data[behind : behind + MAX_PADDING].partition(b"\n")
             if rest == b"\r" and line_break:  # as nearly all are
                 boundary.at, boundary.closing, boundary.after = found + 1, False, behind + 2
                 return
             closing = rest.startswith(b"--")
-            padding = rest[2:] if closing else rest
-            if not padding.strip() and (line_break or behind + len(rest) == self.size):
+            # RFC 2046 §5.1.1 wants no more than the boundary at the beginning of the line. But many write boundaries
+            # that begin like others: so white space has to follow it.
+            if rest[2:3].isspace() or len(rest) == 2 if closing else rest[:1].isspace() or not rest:
                 boundary.at, boundary.closing = found + 1, closing
                 boundary.after = behind + len(rest) + len(line_break)
                 return

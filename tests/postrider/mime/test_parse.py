@@ -30,6 +30,16 @@ DEPARTURES = {
     "bad-newlines-multiple-parts-base64": "an encoded message stays closed (RFC 2046 §5.2.1)",
     "base64encoded-rfc822message-nested": "an encoded message stays closed (RFC 2046 §5.2.1)",
     "weird-boundary": "a boundary never ends with white space (RFC 2046 §5.1.1)",
+    "very-long-boundary": "a boundary never ends with white space (RFC 2046 §5.1.1)",
+    "very-very-long-boundary": "a boundary never ends with white space (RFC 2046 §5.1.1)",
+}
+#: Where parts of the same structure hold something else.
+OTHER_CONTENT = {
+    "base64encoded-rfc822message": "an encoded message stays closed (RFC 2046 §5.2.1)",
+    "frag": "base64 that lacks its padding is decoded to its end",
+    "multi-frag": "base64 that lacks its padding is decoded to its end",
+    "malformedHeaderStartsBody-nocrlfcrlf": "the body begins behind the first empty line (RFC 5322 §2.1)",
+    "malformedHeaderStartsBody-noheader": "the body begins behind the first empty line (RFC 5322 §2.1)",
 }
 
 Shape = str | list[Any]
@@ -103,6 +113,31 @@ def test_same_structure_as_mime4j(mime4j: list[Path]) -> None:
     assert compared >= 70
 
 
+def _contents(part: Part, data: bytes) -> Iterator[bytes]:
+    if part.parts:
+        for child in part.parts:
+            yield from _contents(child, data)
+    elif part.message:
+        yield from _contents(part.message, data)
+    else:
+        yield decode_transfer(data[part.body : part.end], part.encoding)
+
+
+def test_same_contents_as_mime4j(mime4j: list[Path]) -> None:
+    compared = 0
+    for path in mime4j:
+        listing = path.with_name(path.stem + "_decoded.xml")
+        if path.stem in DEPARTURES or not listing.exists():
+            continue
+        names = re.findall(r'<(?:text|binary)-body name="([^"]*)"', listing.read_text("latin-1"))
+        theirs = [path.with_name(name).read_bytes().replace(b"\r\n", b"\n") for name in names]
+        data = path.read_bytes()
+        ours = [content.replace(b"\r\n", b"\n") for content in _contents(scan(data).root, data)]
+        assert (ours != theirs) == (path.stem in OTHER_CONTENT), path.name
+        compared += len(ours)
+    assert compared >= 130
+
+
 def test_from_a_mapped_file(tmp_path: Path) -> None:
     data = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n--b--\r\n"
     path = tmp_path / "message"
@@ -157,6 +192,30 @@ def test_offsets_of_nested_multiparts() -> None:
 def test_empty_part_has_no_content() -> None:
     data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nX: y\r\n\r\n--b\r\n--b\r\nX: y\r\n--b--"
     assert [data[part.body : part.end] for part in scan(data).root.parts] == [b"", b"", b""]
+
+
+@pytest.mark.parametrize(
+    ("line", "delimits"),
+    [
+        (b"--b", True), (b"--b \t", True), (b"--b and more", True), (b"--bc", False), (b"--b-", False),
+        (b" --b", False), (b"--B", False), (b"--b" + b" " * 5000, True),
+    ],
+)  # fmt: skip
+def test_delimiter_lines(line: bytes, delimits: bool) -> None:
+    data = b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\none\r\n" + line + b"\r\n\r\ntwo\r\n--b--\r\n"
+    assert len(scan(data).root.parts) == (2 if delimits else 1)
+
+
+@pytest.mark.parametrize(("line", "closes"), [(b"--b--", True), (b"--b-- the end", True), (b"--b--x", False)])
+def test_closing_lines(line: bytes, closes: bool) -> None:
+    data = b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\none\n" + line + b"\n--b\n\ntwo\n"
+    assert len(scan(data).root.parts) == (1 if closes else 2)
+
+
+def test_of_boundaries_that_begin_alike_the_longest_counts() -> None:
+    inner = b'Content-Type: multipart/mixed; boundary="b c"\n\n--b c\n\none\n--b c\n\ntwo\n--b c--\n'
+    root = scan(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n" + inner + b"--b\n\nthree\n--b--\n").root
+    assert [len(part.parts) for part in root.parts] == [2, 0]
 
 
 def test_digest_holds_messages() -> None:
