@@ -60,25 +60,26 @@ class Running:
     directory: Path
     ca: Path
     flags: tuple = ()
+    #: What runs the command: `unshare`, say.
+    before: tuple = ()
     process: subprocess.Popen | None = None
     listeners: dict = dataclasses.field(default_factory=dict)
     snapshot: Snapshot | None = None
+
+    @property
+    def command(self):
+        """The server's command line, but for where it listens."""
+        places = {"--snapshot": self.directory / "snapshot", "--data": self.directory / "data"}
+        named = [text for name, path in places.items() for text in (name, str(path))]
+        return [sys.executable, "-m", "postrider", *named, "--fronts", "2", "--allow-tmpfs"]
 
     def start(self, seconds=30):
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         self.log = (self.directory / "log").open("ab")
-        command = [sys.executable, "-m", "postrider", "--snapshot", str(self.directory / "snapshot")]
-        command += [
-            "--data",
-            str(self.directory / "data"),
-            "--ready-file",
-            str(ready),
-            "--fronts",
-            "2",
-            "--allow-tmpfs",
-        ]
-        self.process = subprocess.Popen([*command, *self.flags], stdout=self.log, stderr=self.log)
+        self.process = subprocess.Popen(
+            [*self.before, *self.command, "--ready-file", str(ready), *self.flags], stdout=self.log, stderr=self.log
+        )
         end = time.monotonic() + seconds
         while not ready.exists():
             assert self.process.poll() is None, (self.directory / "log").read_text()[-4000:]

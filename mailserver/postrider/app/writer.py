@@ -37,6 +37,7 @@ class WriterWork:
             events=self._events,
             metrics=Metrics(),
             allow_tmpfs=self._settings.allow_tmpfs,
+            wait=self._settings.lock_seconds,
             blobs=self._settings.storage.blobs,
         )
         if self._settings.storage.encryption_keys:

@@ -37,6 +37,9 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         str, typer.Option(help="debug, info, warning or error.", envvar="POSTRIDER_LOG_LEVEL")
     ] = "info",
     drain_seconds: Annotated[float, typer.Option(min=0, help="What SIGTERM leaves for sessions under way.")] = 20.0,
+    lock_seconds: Annotated[
+        float, typer.Option(min=0, help="How long to wait for another server to leave the data directory.")
+    ] = 30.0,
     end_with_stdin: Annotated[bool, typer.Option(help="End at once when standard input ends.")] = False,
     allow_tmpfs: Annotated[bool, typer.Option(help="Keep mail in a memory filesystem (tests).")] = False,
 ) -> None:
@@ -57,6 +60,7 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         ready_file=str(ready_file.absolute()) if ready_file else "",
         log_level=log_level,
         drain_seconds=drain_seconds,
+        lock_seconds=lock_seconds,
         end_with_stdin=end_with_stdin,
         allow_tmpfs=allow_tmpfs,
     )

@@ -28,6 +28,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "info"
     #: Seconds that SIGTERM leaves for conversations under way.
     drain_seconds: float = 20.0
+    #: Seconds to wait for another server to leave the data directory.
+    lock_seconds: float = 30.0
     #: Whoever started the group holds the other end of its standard input; when that is gone, so is the group.
     end_with_stdin: bool = False
     #: How the data directory is to keep mail; from the snapshot, as the others are from the command line.
