@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -24,8 +25,20 @@ class NoSnapshot(Exception):
     """The kept snapshot is not there or not whole; the supervisor writes it before it starts who reads it."""
 
 
+#: Objects made before the collector looks at the young ones.
+_YOUNG = 10_000
+
+
+def _calm_collector() -> None:
+    """Cyclic garbage is rare here: what was imported is never looked at again, the rest less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_YOUNG, 20, 50)
+
+
 def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Events], Work]) -> int:
     """Make the work of a process and do it until the supervisor, at the other end of the channel, drains it."""
+    _calm_collector()
     events = Events(level=level_of(settings.log_level), role=name)
     events.emit("server.start", pid=os.getpid())
 

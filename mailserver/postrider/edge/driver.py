@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
         self._session: Session | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._deadline = 0.0
+        self._deadline = self._timer_at = 0.0
         self._paused = False  # we asked the transport not to read
         self._stalled = False  # the peer does not read
         self._unstalled: asyncio.Future[None] | None = None
@@ -212,7 +212,11 @@ class Connection(asyncio.Protocol):
             if isinstance(event, StartTls):
                 self._upgrade()
                 return None
-            pending = self._ask(session, event)
+            try:
+                pending = session.handle(event)
+            except Exception:
+                self._fail()
+                continue
             if pending is not None:
                 self.flush()
                 return pending
@@ -222,13 +226,6 @@ class Connection(asyncio.Protocol):
                 budget = _EVENTS_PER_FLUSH
         self._pause()  # resume_writing goes on
         return None
-
-    def _ask(self, session: Session, event: object) -> Awaitable[None] | None:
-        try:
-            return session.handle(event)
-        except Exception:
-            self._fail()
-            return None
 
     async def _work(self, pending: Awaitable[None] | None) -> None:
         """Wait for handlers, one after the other, until input is needed."""
@@ -340,10 +337,10 @@ class Connection(asyncio.Protocol):
         """One timer a connection: a deadline that moves on costs nothing, only an earlier one is set anew."""
         self._deadline = deadline
         if self._timer is not None:
-            if self._timer.when() <= deadline:
+            if self._timer_at <= deadline:
                 return
             self._timer.cancel()
-        self._timer = self._loop.call_at(deadline, self._on_timer)
+        self._timer, self._timer_at = self._loop.call_at(deadline, self._on_timer), deadline
 
     def _on_timer(self) -> None:
         self._timer = None

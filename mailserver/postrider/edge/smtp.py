@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -78,20 +79,10 @@ KINDS: Mapping[str, Kind] = {
 class SmtpSession:
     """One connection: from its greeting to its last message."""
 
-    def __init__(self, kind: Kind, deps: SmtpDeps, link: Connection, *, starttls: bool) -> None:
+    def __init__(self, kind: Kind, deps: SmtpDeps, link: Connection, config: ServerConfig) -> None:
         self._kind = kind
         self._deps = deps
         self._link = link
-        server = deps.directory().server
-        config = ServerConfig(
-            hostname=server.hostname,
-            max_size=server.limits.message_bytes,
-            max_recipients=server.limits.recipients_per_message,
-            submission=kind.source is Source.SUBMISSION,
-            tls_offered=starttls and not kind.secured,
-            secured=kind.secured,
-            postmaster_domain=_postmaster_domain(deps.directory()),
-        )
         self.engine = Server(config, Peer(link.ip, link.port, tls=link.tls))
         #: What the present MAIL said of its size.
         self._size = 0
@@ -117,8 +108,7 @@ class SmtpSession:
     # -- commands ------------------------------------------------------------------------------------------------
 
     def _connected(self, _: e.Connected) -> Awaitable[None] | None:
-        hostname = self._deps.directory().server.hostname
-        return self._gate(Phase.CONNECTION, None, Reply(220, "", f"{hostname} ESMTP Postrider"))
+        return self._gate(Phase.CONNECTION, None, _banner(self._deps.directory().server.hostname))
 
     def _hello(self, _: e.Hello) -> None:
         peer = self.engine.peer
@@ -237,6 +227,7 @@ class SmtpService:
         self._kind = KINDS[name]
         self._deps = deps
         self._starttls = starttls
+        self._offered: tuple[Directory, ServerConfig] | None = None
 
     @property
     def name(self) -> str:
@@ -250,7 +241,31 @@ class SmtpService:
 
     def open(self, link: Connection) -> SmtpSession:
         """A connection stands."""
-        return SmtpSession(self._kind, self._deps, link, starttls=self._starttls)
+        return SmtpSession(self._kind, self._deps, link, self._offer())
+
+    def _offer(self) -> ServerConfig:
+        """What the present generation offers; made once for each."""
+        directory = self._deps.directory()
+        if self._offered is None or self._offered[0] is not directory:
+            self._offered = directory, self._made(directory)
+        return self._offered[1]
+
+    def _made(self, directory: Directory) -> ServerConfig:
+        kind, server = self._kind, directory.server
+        return ServerConfig(
+            hostname=server.hostname,
+            max_size=server.limits.message_bytes,
+            max_recipients=server.limits.recipients_per_message,
+            submission=kind.source is Source.SUBMISSION,
+            tls_offered=self._starttls and not kind.secured,
+            secured=kind.secured,
+            postmaster_domain=_postmaster_domain(directory),
+        )
+
+
+@functools.lru_cache(maxsize=4)
+def _banner(hostname: str) -> Reply:
+    return Reply(220, "", f"{hostname} ESMTP Postrider")
 
 
 def _postmaster_domain(directory: Directory) -> str:

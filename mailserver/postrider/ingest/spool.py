@@ -9,18 +9,22 @@ import contextlib
 import hashlib
 import mmap
 import os
+import re
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
-from postrider.mime.header import Octets, fields, header_end
+from postrider.mime.header import Octets, header_end
 from postrider.store.values import Body
 
 #: Octets of a message that are held in memory.
 IN_MEMORY = 256 * 1024
 _PREFIX = "spool-"
+# RFC 5322 §4.5: obsolete syntax allows white space before the colon.
+_RECEIVED = re.compile(rb"^received[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 class Spooled(msgspec.Struct, frozen=True):
@@ -38,14 +42,9 @@ class Spooled(msgspec.Struct, frozen=True):
         """False when the header block goes on behind `header`."""
         return len(self.header) < IN_MEMORY or self.header.endswith((b"\n\r\n", b"\n\n"))
 
-    @contextlib.contextmanager
-    def octets(self) -> Iterator[Octets]:
+    def octets(self) -> AbstractContextManager[Octets]:
         """The message's bytes, mapped where they lie in a file."""
-        if not self.body.path:
-            yield self.body.data
-            return
-        with Path(self.body.path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            yield mapped
+        return _mapped(self.body.path) if self.body.path else contextlib.nullcontext(self.body.data)
 
 
 class Spool:
@@ -87,8 +86,7 @@ class Spool:
             self._flush()
             body = Body(self._hash.digest(), self._size, path=self._path)
         header = self._header or b""
-        received = sum(1 for _ in fields(header, (b"received",)))
-        return Spooled(body, header, received, self._eight_bit)
+        return Spooled(body, header, len(_RECEIVED.findall(header)), self._eight_bit)
 
     def close(self) -> None:
         """Forget the message."""
@@ -120,6 +118,12 @@ class Spool:
             self._file, self._path = tempfile.mkstemp(prefix=_PREFIX, dir=self._directory)
         while data:
             data = data[os.write(self._file, data) :]
+
+
+@contextlib.contextmanager
+def _mapped(path: str) -> Iterator[Octets]:
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        yield mapped
 
 
 def sweep(directory: Path) -> None:

@@ -13,6 +13,7 @@ from postrider.store import wire
 from postrider.store.feed import LocalFeed
 from postrider.store.ports import Feed, FileReader, Reader, Writer
 from postrider.store.transactions import Reason, StoreError
+from postrider.store.values import Account
 
 _GONE = "the connection to the store's writer ended"
 _RETRY = 0.05
@@ -23,6 +24,7 @@ class RemoteWriter(asyncio.Protocol):
 
     def __init__(self, feed: LocalFeed) -> None:
         self._feed = feed
+        feed.told = self._watch
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.WriteTransport | None = None
         self._frames = wire.Frames()
@@ -46,9 +48,7 @@ class RemoteWriter(asyncio.Protocol):
             raise StoreError(Reason.INVALID, "hand large bodies over as spool files")
         future: asyncio.Future[Any] = self._loop.create_future()
         self._under_way[self._last] = (future, txn)
-        self._unsent.append(data)
-        if len(self._unsent) == 1:  # what this turn of the loop asks for leaves as one write
-            self._loop.call_soon(self._flush)
+        self._send(data)
         return await future
 
     async def close(self) -> None:
@@ -90,6 +90,14 @@ class RemoteWriter(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It does again."""
         self._flowing.set()
+
+    def _watch(self, account: Account, watched: bool) -> None:
+        self._send(wire.frame(wire.Watched(account, watched)))
+
+    def _send(self, data: bytes) -> None:
+        self._unsent.append(data)
+        if len(self._unsent) == 1:  # what this turn of the loop asks for leaves as one write
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         if self._transport and not self.lost.is_set():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from postrider.store.values import Account
 
@@ -31,13 +31,19 @@ class LocalFeed:
     """Hands hints to the watchers of this process; used from one event loop."""
 
     def __init__(self) -> None:
+        #: Called when somebody begins to watch an account, and when a hint came for one that nobody watches any more.
+        self.told: Callable[[Account, bool], None] | None = None
         self._accounts: dict[Account, weakref.WeakSet[Watch]] = {}
         self._queue: weakref.WeakSet[Watch] = weakref.WeakSet()
 
     def watch(self, account: Account) -> Watch:
         """A watcher of one account."""
         watch = Watch()
-        self._accounts.setdefault(account, weakref.WeakSet()).add(watch)
+        watchers = self._accounts.get(account)
+        if watchers is None:
+            watchers = self._accounts[account] = weakref.WeakSet()
+            self._tell(account, watched=True)
+        watchers.add(watch)
         return watch
 
     def watch_queue(self) -> Watch:
@@ -54,8 +60,13 @@ class LocalFeed:
                 continue
             if not watchers:
                 del self._accounts[account]
+                self._tell(account, watched=False)
             for watch in list(watchers):
                 watch.wake()
         if queue:
             for watch in list(self._queue):
                 watch.wake()
+
+    def _tell(self, account: Account, *, watched: bool) -> None:
+        if self.told is not None:
+            self.told(account, watched)

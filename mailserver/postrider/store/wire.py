@@ -1,7 +1,8 @@
 """What fronts and the writer say to each other: frames of a length and MessagePack, told apart by ids.
 
-A frame is its length (4 octets, little-endian) and a value. The front sends Asked; the writer sends Answered or
-Refused for each, in any order, and Hinted to every front after a batch. Nothing of it is ever stored.
+A frame is its length (4 octets, little-endian) and a value. The front sends Asked, and Watched for the accounts it
+wants to hear of; the writer sends Answered or Refused for each Asked, in any order, and Hinted after a batch that
+changed what the front watches. Nothing of it is ever stored.
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ MAX_FRAME = 64 * 1024 * 1024
 _LENGTH = struct.Struct("<I")
 
 
-class Asked(msgspec.Struct, frozen=True, array_like=True):
+class Asked(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """A transaction to run."""
 
     id: int
     txn: t.AnyTxn
+
+
+class Watched(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Hints about the account are wanted, or no longer. The first comes at once: it may have changed before."""
+
+    account: Account
+    on: bool
 
 
 class Answered(msgspec.Struct, frozen=True, array_like=True, tag=0):
@@ -70,7 +78,7 @@ RESULTS: Mapping[type[t.Txn], Any] = {
 }
 
 _encode = msgspec.msgpack.Encoder().encode
-asked: msgspec.msgpack.Decoder[Asked] = msgspec.msgpack.Decoder(Asked)
+asked: msgspec.msgpack.Decoder[Asked | Watched] = msgspec.msgpack.Decoder(Asked | Watched)
 told: msgspec.msgpack.Decoder[Answered | Refused | Hinted] = msgspec.msgpack.Decoder(Answered | Refused | Hinted)
 _results: Mapping[Any, msgspec.msgpack.Decoder[Any]] = {
     kind: msgspec.msgpack.Decoder(RESULTS.get(kind, t.Done)) for kind in t.Txn.__subclasses__()
@@ -103,19 +111,23 @@ class Frames:
     """Cuts a byte stream into frames."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._held = bytearray()  # the beginning of a frame
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """The values that are whole now. Raises BadFrame."""
-        buffer = self._buffer
-        buffer += data
-        start = 0
-        while len(buffer) - start >= 4:
-            (length,) = _LENGTH.unpack_from(buffer, start)
+    def feed(self, data: bytes | memoryview) -> Iterator[memoryview]:
+        """The values that are whole now, each good until the next is asked for. Raises BadFrame."""
+        source: bytes | bytearray | memoryview = data
+        if self._held:
+            self._held += data
+            source = self._held
+        view, start = memoryview(source), 0
+        while len(view) - start >= 4:
+            (length,) = _LENGTH.unpack_from(view, start)
             if length > MAX_FRAME:
                 raise BadFrame(f"a frame of {length} octets")
-            if len(buffer) - start - 4 < length:
+            end = start + 4 + length
+            if end > len(view):
                 break
-            yield bytes(memoryview(buffer)[start + 4 : start + 4 + length])
-            start += 4 + length
-        del buffer[:start]
+            yield view[start + 4 : end]
+            start = end
+        if start or source is not self._held:
+            self._held = bytearray(view[start:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -45,26 +45,25 @@ class Metrics:
         self.registry = registry or CollectorRegistry()
         self._series: dict[str, _Series] = {name: _make(name, row, self.registry) for name, row in METRICS.items()}
         #: Name and labels -> the series they mean: looking it up in prometheus_client costs more than counting.
-        self._children: dict[tuple[object, ...], _Series] = {}
+        self._children: dict[tuple[object, ...], Any] = {}
 
     def count(self, name: str, amount: float = 1, **labels: str) -> None:
         """Add to a counter, or to a gauge (amount may be negative there)."""
-        child = self._child(name, labels)
-        if isinstance(child, Histogram):
+        if METRICS[name].kind == "histogram":
             raise TypeError(f"{name} is a histogram: use observe")
-        child.inc(amount)
+        self._child(name, labels).inc(amount)
 
     def observe(self, name: str, value: float, **labels: str) -> None:
         """Put a value into a histogram, or set a gauge."""
-        child = self._child(name, labels)
-        if isinstance(child, Histogram):
-            child.observe(value)
-        elif isinstance(child, Gauge):
-            child.set(value)
-        else:
-            raise TypeError(f"{name} is a counter: use count")
+        match METRICS[name].kind:
+            case "histogram":
+                self._child(name, labels).observe(value)
+            case "gauge":
+                self._child(name, labels).set(value)
+            case "counter":
+                raise TypeError(f"{name} is a counter: use count")
 
-    def _child(self, name: str, labels: Mapping[str, str]) -> _Series:
+    def _child(self, name: str, labels: Mapping[str, str]) -> Any:
         key = (name, *labels.items())
         child = self._children.get(key)
         if child is None:

@@ -146,6 +146,7 @@ async def test_a_front_that_never_listens_is_dropped(data, options, monkeypatch)
     with socket.socket(socket.AF_UNIX) as deaf:
         deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         deaf.connect(str(data / "s"))
+        deaf.sendall(wire.frame(wire.Watched(ALICE, on=True)))
         for _ in range(600):  # a hint each
             await store.writer.commit(intake(ALICE))
         gone = select.poll()

@@ -7,6 +7,7 @@ import re
 from postrider.protocols.buffer import Buffer
 
 _END = b"\r\n.\r\n"
+_DOT_LINE = b"\r\n."
 # What may be the beginning of CRLF.CRLF, or of a stuffed dot: held back until more is known.
 _OPEN_ENDS = (b"\r\n.\r", b"\r\n.", b"\r\n", b"\r")
 
@@ -39,7 +40,9 @@ class DotBody:
                 buffer.take(1)
                 start += 1
             self._start = False
-        end = data.find(_END, start)
+        # Hardly any message has a line that begins with a dot but the last: one search finds both.
+        dotted = data.find(_DOT_LINE, start)
+        end = dotted if dotted < 0 or data.startswith(_END, dotted) else data.find(_END, dotted)
         if end >= 0:
             self.done = True
             cut = end + 2
@@ -52,7 +55,8 @@ class DotBody:
         buffer.take(cut - start)
         if self.done:
             buffer.take(3)
-        return data[start:cut].replace(b"\r\n.", b"\r\n")
+        taken = data[start:cut]
+        return taken if dotted < 0 or dotted == end else taken.replace(_DOT_LINE, b"\r\n")
 
 
 class Purity:

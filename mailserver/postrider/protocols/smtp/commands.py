@@ -17,8 +17,8 @@ class State(enum.Enum):
     BDAT = "bdat"  # at least one chunk is here
 
 
-_ANY = frozenset(State)
-_OUTSIDE = frozenset({State.CONNECTED, State.GREETED})
+_ANY = tuple(State)
+_OUTSIDE = (State.CONNECTED, State.GREETED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Command:
     """One row. `states` are those it is allowed in; elsewhere it gets 503."""
 
     name: str
-    states: frozenset[State]
+    states: tuple[State, ...]
     syntax: str
     rfc: str
     #: False: an argument is an error.
@@ -39,10 +39,10 @@ _ROWS = (
     Command("EHLO", _ANY, "EHLO name", "RFC 5321 §4.1.1.1"),
     Command("HELO", _ANY, "HELO name", "RFC 5321 §4.1.1.1"),
     Command("STARTTLS", _OUTSIDE, "STARTTLS", "RFC 3207 §4", argument=False),
-    Command("AUTH", frozenset({State.GREETED}), "AUTH mechanism [initial-response]", "RFC 4954 §4"),
-    Command("MAIL", frozenset({State.GREETED}), "MAIL FROM:<address> [parameters]", "RFC 5321 §4.1.1.2"),
-    Command("RCPT", frozenset({State.MAIL, State.RCPT}), "RCPT TO:<address> [parameters]", "RFC 5321 §4.1.1.3"),
-    Command("DATA", frozenset({State.RCPT}), "DATA", "RFC 5321 §4.1.1.4", argument=False),
+    Command("AUTH", (State.GREETED,), "AUTH mechanism [initial-response]", "RFC 4954 §4"),
+    Command("MAIL", (State.GREETED,), "MAIL FROM:<address> [parameters]", "RFC 5321 §4.1.1.2"),
+    Command("RCPT", (State.MAIL, State.RCPT), "RCPT TO:<address> [parameters]", "RFC 5321 §4.1.1.3"),
+    Command("DATA", (State.RCPT,), "DATA", "RFC 5321 §4.1.1.4", argument=False),
     # Allowed everywhere, since the chunk has to be taken off the wire before anything can be said.
     Command("BDAT", _ANY, "BDAT size [LAST]", "RFC 3030 §2"),
     Command("RSET", _ANY, "RSET", "RFC 5321 §4.1.1.5", argument=False),

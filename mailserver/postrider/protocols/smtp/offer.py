@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+
+import msgspec
 
 from postrider.model.reply import Reply
 from postrider.protocols.sasl import MECHANISMS
@@ -11,8 +12,7 @@ from postrider.protocols.smtp.commands import COMMANDS
 from postrider.protocols.smtp.wording import numbered
 
 
-@dataclass(frozen=True, slots=True)
-class ServerConfig:
+class ServerConfig(msgspec.Struct, frozen=True):
     """What one listener offers and where its limits are."""
 
     #: Our name in the greeting and in EHLO.

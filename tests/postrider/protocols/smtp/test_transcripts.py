@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
+
+from msgspec.structs import fields
 
 from postrider.model.envelope import Peer
 from postrider.model.reply import LOCAL_ERROR, Reply
@@ -20,7 +21,7 @@ class Scene:
         self.settings = settings
         types = {field.name: field.type for field in fields(ServerConfig)}
         options: dict[str, Any] = {
-            name: value if types[name] == "str" else int(value) for name, value in settings.items() if name in types
+            name: value if types[name] is str else int(value) for name, value in settings.items() if name in types
         }
         self.engine = Server(ServerConfig(**{"hostname": "mx.test", **options}), Peer("192.0.2.1", 4711))
         self.notes: list[str] = []
