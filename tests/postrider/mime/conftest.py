@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+import mime_rules
 import pytest
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def suites() -> Path:
-    """The folder of public test vectors."""
-    return Path(os.environ.get("POSTRIDER_SUITES", ROOT.parent / "shared" / "suites"))
 
 
 @pytest.fixture(scope="session")
 def mime4j() -> list[Path]:
-    return _messages("mime-mime4j", "*.msg")
+    return _or_skip(mime_rules.mime4j())
 
 
 @pytest.fixture(scope="session")
 def collected() -> list[Path]:
     """Every message of every collection."""
-    return _messages("mime-mime4j", "*.msg") + _messages("mime-mikel-mail", "*.eml")
+    return _or_skip(mime_rules.collected())
 
 
-def _messages(folder: str, pattern: str) -> list[Path]:
-    found = sorted((suites() / folder).rglob(pattern))
+def _or_skip(found: list[Path]) -> list[Path]:
     if not found:
-        pytest.skip(f"no messages under {suites() / folder}: public test vectors are not on this machine")
+        pytest.skip(f"no messages under {mime_rules.suites()}: public test vectors are not on this machine")
     return found

@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mime_rules import check, everything
 
 from postrider.mime import parse
 from postrider.mime.encoding import decode_transfer
 from postrider.mime.parse import scan
-from postrider.model.mail import Content, MailAddress, Part
+from postrider.model.mail import MailAddress, Part
 
 #: Where we see another structure than mime4j, and why.
 DEPARTURES = {
@@ -43,39 +43,6 @@ OTHER_CONTENT = {
 }
 
 Shape = str | list[Any]
-
-
-def everything(part: Part) -> Iterator[Part]:
-    yield part
-    for child in part.parts:
-        yield from everything(child)
-    if part.message:
-        yield from everything(part.message)
-
-
-def check(data: bytes, content: Content) -> None:
-    """What holds for every message."""
-    for part in everything(content.root):
-        assert 0 <= part.header <= part.body <= part.end <= len(data)
-        if part.decoded >= 0:
-            assert part.decoded == len(decode_transfer(data[part.body : part.end], part.encoding))
-        if part.parts:
-            assert part.type == b"multipart"
-            assert all(part.body <= child.header and child.end <= part.end for child in part.parts)
-            ends = [child.end for child in part.parts]
-            assert all(end <= child.header for end, child in zip(ends, part.parts[1:], strict=False))
-        else:
-            assert part.type != b"multipart"
-        if part.message:
-            assert part.envelope is not None
-            assert (part.message.header, part.message.end) == (part.body, part.end)
-        if part.type == b"text" and part.body < part.end:
-            piece = data[part.body : part.end]
-            assert part.lines == piece.count(b"\n") + (not piece.endswith(b"\n"))
-    assert content.root.end == len(data)
-    assert len(content.preview) <= 200
-    content.preview.encode()  # no half surrogates
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(content), type=Content) == content
 
 
 def shape(part: Part) -> Shape:
