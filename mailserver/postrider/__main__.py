@@ -11,6 +11,8 @@ from typer.core import TyperGroup
 #: Commands, in the order help lists them, with the module that has each as `app`.
 COMMANDS = {
     "serve": "postrider.commands.serve",
+    "import": "postrider.commands.importing",
+    "export": "postrider.commands.exporting",
     "backup": "postrider.commands.backup",
     "restore": "postrider.commands.restore",
 }

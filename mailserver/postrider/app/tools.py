@@ -6,13 +6,15 @@ import asyncio
 import contextlib
 import os
 import re
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import apsw
 
+from postrider.accounts.directory import Directory
 from postrider.contract import files
-from postrider.contract.model import Mailbox, Snapshot
+from postrider.contract.model import Snapshot
 from postrider.model.address import AddressError, parse_address
 from postrider.net.system import SystemClock
 from postrider.store import directory
@@ -27,6 +29,8 @@ DEFAULT_NAMESPACE = "default"
 #: A server that is starting or ending holds the lock and does not answer yet, or any more.
 WAIT = 10.0
 _POLL = 0.25
+#: Begins the name of a directory that a command spools in; its process follows.
+_SPOOL = "tool-"
 # RFC 1123 §2.1, as Kubernetes has it for namespaces.
 _NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 
@@ -46,13 +50,27 @@ def account_named(text: str, namespace: str = "") -> Account:
         raise BadAccount(str(error)) from error
 
 
-def declared(data: Path, account: Account) -> Mailbox | None:
-    """The Mailbox of an account, None where the snapshot that the server keeps does not have it."""
+def directory_of(data: Path) -> Directory | None:
+    """What is declared, as the server of a data directory last had it; None where it never had anything."""
     kept = Path(Settings(snapshot="", data=str(data), ports={}).kept_snapshot)
     snapshot = files.read_kept(kept) if kept.is_dir() else None
-    if not isinstance(snapshot, Snapshot):
-        return None
-    return next((row for row in snapshot.mailboxes if account_of(row.namespace, row.address) == account), None)
+    return Directory(snapshot) if isinstance(snapshot, Snapshot) else None
+
+
+@contextlib.contextmanager
+def spool(data: Path) -> Iterator[Path]:
+    """A directory for messages too large to be held, where the store's writer can read them. Raises OSError."""
+    where = data / "spool"
+    where.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in where.glob(f"{_SPOOL}*"):
+        if not Path("/proc", left.name.removeprefix(_SPOOL)).exists():  # its process was killed
+            shutil.rmtree(left, ignore_errors=True)
+    own = where / f"{_SPOOL}{os.getpid()}"
+    own.mkdir(mode=0o700, exist_ok=True)
+    try:
+        yield own
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
 
 
 @contextlib.asynccontextmanager

@@ -17,17 +17,21 @@ Result = TypeVar("Result")
 
 Data = Annotated[Path, typer.Option(help="The server's directory of mail and state.", envvar="POSTRIDER_DATA")]
 Namespace = Annotated[
-    str, typer.Option(help="Namespace of the Mailbox. Also: NAMESPACE/ADDRESS.", show_default="default")
+    str, typer.Option(help="Namespace of the Mailbox, `default` if not given.", metavar="NAME", show_default=False)
 ]
 
 _INTERRUPTED = 130
 
 
-def conclude(work: Coroutine[Any, Any, Result]) -> Result:
-    """Do the work; what is wrong with directories, files or the store is said on one line, and the status is 1."""
+def conclude(work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> Result:
+    """Do the work; what is wrong with directories, files or the store is said on one line, and the status is 1.
+
+    So are the errors of the work's own that are `expected`.
+    """
+    errors: tuple[type[Exception], ...] = (CannotOpen, StoreError, OSError, *expected)
     try:
         return uvloop.run(work)
-    except (CannotOpen, StoreError, OSError) as error:
+    except errors as error:
         typer.echo(f"postrider-server: {error}", err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:

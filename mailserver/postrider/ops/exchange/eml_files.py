@@ -92,7 +92,9 @@ class EmlFolder:
     def __init__(self, where: Path, row: MailboxRow) -> None:
         self._where = where
         self._row = row
-        self._list = (where / eml.LIST).open("a", encoding="ascii", errors="replace")
+        path = where / eml.LIST
+        path.touch(mode=0o600)
+        self._list = path.open("a", encoding="ascii", errors="replace")
 
     def missing(self, uids: Sequence[int]) -> Sequence[int]:
         """As Folder.missing; an empty file was torn, and is written again."""
