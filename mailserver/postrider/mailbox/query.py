@@ -18,6 +18,7 @@ from postrider.mailbox.candidates import Scope, newest_first
 from postrider.mailbox.text import Words
 from postrider.mailbox.view import Picked, View
 from postrider.mime.text import fold
+from postrider.model.mail import Content
 from postrider.protocols.imap import search as s
 from postrider.store.ports import Reader
 from postrider.store.search.reading import content_of, header_of, texts_of
@@ -51,9 +52,10 @@ class Search:
 class Candidate:
     """One message and as much of it as has been read; asking for more than that is an AttributeError."""
 
-    __slots__ = ("at", "flags", "row", "uid", "words")
+    __slots__ = ("at", "content", "flags", "row", "uid", "words")
     flags: FlagRow | MessageRow
     row: MessageRow
+    content: Content
     words: Words
 
     def __init__(self, at: int, uid: int) -> None:
@@ -168,7 +170,7 @@ class _Test:
         if needed >= Depth.CONTENT:
             for candidate in left:
                 if not hasattr(candidate, "words"):
-                    candidate.words = await self._words(candidate.row)
+                    await self._read_header(candidate)
         return left
 
     async def _read_flags(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -196,13 +198,13 @@ class _Test:
             candidate.flags = candidate.row = rows[candidate.uid]
         return left
 
-    async def _words(self, row: MessageRow) -> Words:
-        reader, account = self._scope.reader, self._scope.account
-        return Words(await header_of(reader, account, row, await content_of(reader, account, row)))
+    async def _read_header(self, candidate: Candidate) -> None:
+        reader, account, row = self._scope.reader, self._scope.account, candidate.row
+        candidate.content = await content_of(reader, account, row)
+        candidate.words = Words(await header_of(reader, account, row, candidate.content))
 
     async def _read_body(self, candidate: Candidate) -> None:
-        reader, account, row = self._scope.reader, self._scope.account, candidate.row
-        texts = await texts_of(reader, account, row, await content_of(reader, account, row))
+        texts = await texts_of(self._scope.reader, self._scope.account, candidate.row, candidate.content)
         candidate.words.body = [fold(text) for text in texts]
 
     def _matches(self, candidate: Candidate, key: s.Key) -> bool:

@@ -200,13 +200,14 @@ async def compare(store, lookup, letters, writer, queries):
     view = await view_of(store)
     search = query.Search(Scope(store.reader, ALICE, view, lookup), float(NOON))
     found = 0
-    for _ in range(queries):
+    for number in range(queries):
         key, matches = writer.key(letters)
         right = [at for at, letter in enumerate(letters) if matches(letter)]
         positions, _ = await query.find(search, key)
         assert list(positions) == right, key
-        newest = [uid async for uid in query.newest(search, key)]
-        assert newest == [at + 1 for at in reversed(right)]
+        if not number % 4:
+            newest = [uid async for uid in query.newest(search, key)]
+            assert newest == [at + 1 for at in reversed(right)]
         found += bool(right)
     return found
 
