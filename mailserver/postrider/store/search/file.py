@@ -1,8 +1,9 @@
 """The index file: where it is, what is in it, and whether it can be trusted. What cannot is thrown away.
 
-A table of trigrams (FTS5) for each part of a message's text; a document's number is folder << 32 | UID, so that the
-postings of a folder lie together, come newest first, and can be cut out. A UID under its UIDVALIDITY is one text for
-ever (RFC 9051 §2.3.1.1), and UIDs only grow: a folder's highest indexed UID says all about what is covered.
+A table of trigrams (FTS5) for each part of a message's text, and one of words; a document's number is
+folder << 32 | UID, so that the postings of a folder lie together, come newest first, and can be cut out. A UID under
+its UIDVALIDITY is one text for ever (RFC 9051 §2.3.1.1), and UIDs only grow: a folder's highest indexed UID says all
+about what is covered.
 
 Nothing is synced (synchronous=OFF): a killed process leaves the file whole, a crash of the machine need not. So the
 file carries the mark of the boot during which it was written, taken off when it is closed in good order after a sync;
@@ -23,10 +24,11 @@ from pathlib import Path
 import apsw
 
 from postrider.store.search.wanted import Part
+from postrider.store.search.words import WORDS, rank
 
 APPLICATION_ID = 0x506F7353  # "PosS"
 #: Raised when the tables or what is put into them change.
-SCHEMA = 1
+SCHEMA = 2
 #: What an unusable index raises when it is read or written.
 DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)
 
@@ -89,6 +91,7 @@ def open_writer(path: Path, marks: Marks, build: int) -> tuple[apsw.Connection, 
         for part in Part:
             db.execute(TRIGRAMS.format(part=part))
             db.execute(f"INSERT INTO {part}({part}, rank) VALUES ('hashsize', {_HASH})")
+        db.execute(WORDS)
         db.execute("INSERT INTO mark (build, text, boot) VALUES (?, ?, '')", (build, marks.text))
     db.pragma("application_id", APPLICATION_ID)
     db.pragma("user_version", SCHEMA)
@@ -112,6 +115,7 @@ def open_reader(path: Path) -> apsw.Connection | None:
     db.pragma("mmap_size", 256 * 1024 * 1024)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     ask_as_it_stands(db)
+    db.register_fts5_function("answers", rank)
     if _version(db) != (APPLICATION_ID, SCHEMA):
         db.close()
         return None

@@ -12,6 +12,7 @@ import apsw
 from postrider.store.search import file
 from postrider.store.search.file import Marks
 from postrider.store.search.wanted import Document, Part
+from postrider.store.search.words import columns
 from postrider.store.values import Account
 
 #: A document's number is its folder's, shifted by as many bits as a UID has, and its UID.
@@ -85,6 +86,10 @@ class Index:
                     ],
                 )
             self._db.executemany(
+                "INSERT INTO words (rowid, subject, people, body) VALUES (?, ?, ?, ?)",
+                [(folder.number(each.uid), *map(_sound, columns(each.texts))) for each in documents],
+            )
+            self._db.executemany(
                 "INSERT INTO document (id, partial) VALUES (?, ?)",
                 [(folder.number(document.uid), not document.whole) for document in documents],
             )
@@ -106,8 +111,8 @@ class Index:
         """Take messages out; those that are not there are none."""
         numbers = [(folder.number(uid),) for uid in uids]
         with self._db:
-            for part in Part:
-                self._db.executemany(f"DELETE FROM {part} WHERE rowid = ?", numbers)
+            for table in (*Part, "words"):
+                self._db.executemany(f"DELETE FROM {table} WHERE rowid = ?", numbers)
             before = self._db.total_changes()
             self._db.executemany("DELETE FROM document WHERE id = ?", numbers)
             gone = self._db.total_changes() - before

@@ -6,6 +6,7 @@ Whatever is wrong with the index, its user is told None and scans instead; nobod
 from __future__ import annotations
 
 import asyncio
+import heapq
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +19,14 @@ from postrider.store.search import file, streams
 from postrider.store.search.index import UID_BITS
 from postrider.store.search.streams import END, Source, Stream
 from postrider.store.search.wanted import Both, Either, Has, Part, Wanted
+from postrider.store.search.words import question
 from postrider.store.values import Account
 from postrider.telemetry.events import Events
 
 _Answer = TypeVar("_Answer")
 
+#: Messages of a folder, the newest that have the words, of which the best are chosen.
+RANKED = 1000
 #: Trigrams of one text that are asked for: more make no smaller choice.
 MAX_TRIGRAMS = 24
 
@@ -44,6 +48,16 @@ class Page:
     next: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A message that answers a question, and how well; only its folder's UIDVALIDITY tells whether it is still it."""
+
+    mailbox: int
+    uidvalidity: int
+    uid: int
+    rank: float
+
+
 class Lookup(Protocol):
     """What SEARCH asks of an index. Each answer is None where there is none to rely on."""
 
@@ -53,6 +67,10 @@ class Lookup(Protocol):
 
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """Up to `most` candidates from the UID `limit` downwards: all messages that match, and others."""
+        ...
+
+    async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
+        """The best of the RANKED newest messages of each folder that have all these words, the best one first."""
         ...
 
 
@@ -73,6 +91,10 @@ class IndexLookup:
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """See Lookup."""
         return await asyncio.to_thread(self._ask, lambda db: _page(db, covered, wanted, (limit, most)))
+
+    async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
+        """See Lookup."""
+        return await asyncio.to_thread(self._ask, lambda db: _ranked(db, account, words, limit))
 
     def close(self) -> None:
         """Release the file."""
@@ -135,6 +157,21 @@ def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[i
         uids.append(high - low)
         high -= 1
     return Page(uids, max(0, high - low))
+
+
+def _ranked(db: apsw.Connection, account: Account, words: str, limit: int) -> list[Ranked]:
+    asked = question(words)
+    found: list[Ranked] = []
+    folders: Any = db.execute("SELECT id, mailbox, uidvalidity FROM folder WHERE account = ?", (account,)).fetchall()
+    for number, mailbox, uidvalidity in folders if asked else ():
+        low = number << UID_BITS
+        rows: Any = db.execute(
+            "SELECT rowid, answers(words) FROM words WHERE words MATCH ? AND rowid BETWEEN ? AND ?"
+            " ORDER BY rowid DESC LIMIT ?", (asked, low, (number + 1 << UID_BITS) - 1, RANKED)
+        )  # fmt: skip
+        found += [Ranked(mailbox, uidvalidity, row - low, rank) for row, rank in rows]
+    # Of equals the newest, as far as UIDs tell.
+    return heapq.nlargest(limit, found, key=lambda one: (one.rank, one.uid))
 
 
 def _stream(db: apsw.Connection, wanted: Wanted, low: int) -> Stream:
