@@ -29,6 +29,8 @@ DEFAULT_NAMESPACE = "default"
 #: A server that is starting or ending holds the lock and does not answer yet, or any more.
 WAIT = 10.0
 _POLL = 0.25
+#: What a data directory may have in it before there is a database.
+_FRESH = frozenset({"lost+found", "lock", "packs", "runtime", "snapshot", "spool"})
 #: Begins the name of a directory that a command spools in; its process follows.
 _SPOOL = "tool-"
 # RFC 1123 §2.1, as Kubernetes has it for namespaces.
@@ -124,7 +126,7 @@ def _check(data: Path, fresh: bool) -> None:
     if not database.exists():
         if directory.database_path(data / "mail").exists():
             raise CannotOpen(f"{data} has its mail in {data / 'mail'}: use that")
-        if not fresh or any(data.iterdir()):
+        if not fresh or any(path.name not in _FRESH for path in data.iterdir()):
             raise CannotOpen(f"{data} is not a data directory: there is no {database.name} in it")
         return
     owner = database.stat().st_uid

@@ -29,7 +29,7 @@ class MaildirSource:
         self._root = root
         self._complain = complain
         self._found: dict[str, list[Path]] = {}
-        for where, directories, _ in walk(root):
+        for where, directories, _ in walk(root) if root.is_dir() else ():
             if "cur" in directories or "new" in directories:
                 self._found.setdefault(_folder(where.relative_to(root).parts), []).append(where)
             directories[:] = [name for name in directories if name not in names.MAILDIR]
