@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from postrider.model.ports import Clock
 from postrider.store import client, directory, kind
 from postrider.store.backup import DatabaseFile
 from postrider.store.feed import LocalFeed
@@ -16,7 +17,9 @@ from postrider.store.sqlite import database
 from postrider.store.sqlite.backup import SqliteFile
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
+from postrider.store.sqlite.rebuild import Content, Rebuild, Rebuilt
 from postrider.store.sqlite.schema import WrongDatabase
+from postrider.store.survey import Progress
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 
@@ -29,6 +32,7 @@ __all__ = [
     "memory",
     "open_local",
     "open_writer",
+    "rebuild",
 ]
 
 
@@ -80,3 +84,11 @@ def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteRead
         PackReader(directory.packs_directory(path)),
         lambda account: writer.commit(OpenAccount(account)),
     )
+
+
+def rebuild(path: Path, content: Content, progress: Progress, clock: Clock, *, wait: float) -> Rebuilt:
+    """Make the database of a data directory again from its packs; the old one is put aside.
+
+    `content` makes of a body what is cached about it; `wait` seconds for a server to end. Raises CannotOpen, OSError.
+    """
+    return Rebuild(path, content, progress, int(clock.now())).run(wait)

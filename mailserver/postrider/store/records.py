@@ -26,7 +26,7 @@ BARE: Final = 1
 
 # magic, version, kind, codec, reserved, key id, meta length, hash, size, stored, date, CRC, header CRC
 _RECORD: Final = struct.Struct("<4sBBBBII32sQQqII")
-_MAGIC: Final = b"PRec"
+MAGIC: Final = b"PRec"
 HEADER_SIZE: Final = _RECORD.size
 _FRAME: Final = struct.Struct("<II")  # stored length, CRC
 _ALIGN: Final = 8
@@ -95,7 +95,7 @@ def largest(size: int, meta: int) -> int:
 def pack_header(header: Header) -> bytes:
     """The header's bytes."""
     raw = _RECORD.pack(
-        _MAGIC, header.version, header.kind, header.codec, 0, header.key_id, header.meta,
+        MAGIC, header.version, header.kind, header.codec, 0, header.key_id, header.meta,
         header.hash, header.size, header.stored, header.date, header.crc, 0,
     )  # fmt: skip
     return raw[:-4] + struct.pack("<I", zlib.crc32(raw[:-4]))
@@ -106,7 +106,7 @@ def unpack_header(raw: bytes) -> Header:
     if len(raw) < HEADER_SIZE:
         raise BadRecord("the file ends inside a header")
     magic, version, kind, codec, _, key_id, meta, digest, size, stored, date, crc, own = _RECORD.unpack_from(raw)
-    if magic != _MAGIC:
+    if magic != MAGIC:
         raise BadRecord("no record begins here")
     if own != zlib.crc32(raw[: HEADER_SIZE - 4]):
         raise BadRecord("the header's checksum does not fit")

@@ -63,6 +63,7 @@ class SqliteFile:
             db.execute("BEGIN EXCLUSIVE")
             _renew(db, now)
             _free_queue(db, hold=hold_queue)
+            db.execute("DELETE FROM journal")  # what was changed here is in no pack: a snapshot is due
             db.execute("COMMIT")
             db.pragma("journal_mode", "delete")
         finally:

@@ -18,6 +18,7 @@ import apsw
 from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.blobs import BlobWriter, Location, SyncFailed
+from postrider.store.directory import CannotOpen
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
@@ -27,6 +28,7 @@ from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
+from postrider.store.survey import has_bodies
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 from postrider.store.writer import Options, Outcome
@@ -63,6 +65,7 @@ class SqliteCommitter:
         self._doomed = True
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
+            _check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
             limit = options.wal_size // database.PAGE_SIZE
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
@@ -279,7 +282,7 @@ class SqliteCommitter:
             outcome.results[at] = result
         ledger.add_counts(db, counts)
         self._note_packs(places, outcome.results)
-        self._commit_rows()
+        self._commit_rows(bodies=any(places))
         return True
 
     def _transact(self, step: Callable[[Running], Result]) -> Result:
@@ -293,8 +296,8 @@ class SqliteCommitter:
                 self._roll_back()
         return result
 
-    def _commit_rows(self) -> None:
-        freed = self._journal.commit()
+    def _commit_rows(self, *, bodies: bool = False) -> None:
+        freed = self._journal.commit(bodies=bodies)
         if freed:
             self._blobs.dropped(freed)
 
@@ -371,6 +374,14 @@ class SqliteCommitter:
     def _emit(self, event: str, **fields: object) -> None:
         if self._options.events:
             self._options.events.emit(event, **fields)
+
+
+def _check_database(path: Path) -> None:
+    """Raises CannotOpen where there is mail and no database to go with it: an empty one would hide the mail."""
+    if not directory.database_path(path).exists() and has_bodies(directory.packs_directory(path)):
+        raise CannotOpen(
+            f"{path} has mail but no database: `postrider-server store rebuild --data {path}` makes it again"
+        )
 
 
 def _run(run: Running, txn: t.Txn) -> object:

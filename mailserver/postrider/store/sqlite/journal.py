@@ -31,7 +31,7 @@ class _Watched:
     """
 
     def __init__(self, db: apsw.Connection, table: Table) -> None:
-        columns = _columns(db, table.name)
+        columns = columns_of(db, table.name)
         stored = [name for name, _, generated in columns if not generated]
         self.name = table.name
         self.by_rowid = len(stored) < len(columns)
@@ -58,7 +58,7 @@ class Journal:
         #: Octets of journal records: in each pack, as far as its row does not count them yet, and in all.
         self.grown: Counter[int] = Counter()
         self.octets = 0
-        blob = [name for name, _, _ in _columns(db, "blob")]
+        blob = [name for name, _, _ in columns_of(db, "blob")]
         self._place = itemgetter(blob.index("pack"), blob.index("start"), blob.index("path"))
         db.preupdate_hook(self._seen)
 
@@ -105,12 +105,14 @@ class Journal:
 
     # -- committing ------------------------------------------------------------------------------------------------
 
-    def commit(self) -> list[Place]:
+    def commit(self, *, bodies: bool = False) -> list[Place]:
         """COMMIT, with the changes in the outbox, and write their record. Returns places of files nobody needs.
 
+        `bodies`: some were written for this batch, so that it has a record even when all of them were refused: a
+        rebuild takes bodies that the journal says nothing of for mail that was lost.
         Raises apsw.Error, SyncFailed. After an OSError the batch is committed all the same: `catch_up` tries again.
         """
-        payload = self._payload()
+        payload = self._payload(always=bodies)
         if payload:
             self._db.execute("INSERT INTO outbox (batch, changes) VALUES (?, ?)", (self.batch + 1, payload))
         if self.synced:
@@ -176,13 +178,13 @@ class Journal:
         self.write(payload, About(batch))
         self.appended = batch
 
-    def _payload(self) -> bytes:
+    def _payload(self, *, always: bool) -> bytes:
         tables = []
         for name, found in self._rows_at_commit():
             rows = [row for row in found.values() if row is not None]
             gone = [key for key, row in found.items() if row is None] if len(rows) < len(found) else []
             tables.append(Changed(name, rows, gone))
-        return journal.pack(Changes(tables)) if tables else b""
+        return journal.pack(Changes(tables)) if tables or always else b""
 
     def _rows_at_commit(self) -> Iterator[tuple[str, _Rows]]:
         for name, found in self._batch_rows.items():
@@ -203,7 +205,7 @@ def layout_of(db: apsw.Connection) -> Layout:
 
 
 def _table(db: apsw.Connection, name: str) -> Table:
-    columns = _columns(db, name)
+    columns = columns_of(db, name)
     left_out = journal.DERIVED_COLUMNS.get(name, frozenset())
     key = sorted((order, column) for column, order, _ in columns if order)
     return Table(
@@ -213,7 +215,7 @@ def _table(db: apsw.Connection, name: str) -> Table:
     )
 
 
-def _columns(db: apsw.Connection, table: str) -> list[tuple[str, int, bool]]:
+def columns_of(db: apsw.Connection, table: str) -> list[tuple[str, int, bool]]:
     """Name, place in the key (from 1; 0 is none), and whether it is generated, of each column."""
     rows: Any = db.execute(f"PRAGMA table_xinfo({table})").fetchall()
     return [(name, key, hidden != 0) for _, name, _, _, _, key, hidden in rows]

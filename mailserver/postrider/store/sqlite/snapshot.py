@@ -17,7 +17,7 @@ from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.transaction import Running
 
 #: Rows and octets of one slice: a few milliseconds.
-_ROWS = 400
+_ROWS = 800
 _OCTETS = 256 * 1024
 #: The journal may grow to this many octets, and to so many times the size of a snapshot.
 _AT_LEAST = 16 * 1024 * 1024
@@ -63,8 +63,8 @@ class Snapshot:
         if rows is not None:
             self._octets += self._journal.write(journal.pack(Changes(rows)), self._about())
             return True
-        ids: Any = self._db.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-        self._octets += self._journal.write(journal.pack(Changes([], dict(ids))), self._about(last=True))
+        given = journal.pack(Changes([], _given_ids(self._db)))
+        self._octets += self._journal.write(given, self._about(last=True))
         return False
 
     def finish(self, run: Running) -> None:
@@ -94,8 +94,9 @@ class Snapshot:
         """The rows of all tables; those of one slice are read at one moment."""
         pages: list[Changed] = []
         rows = octets = 0
+        ids = _given_ids(self._db)
         for table in self._journal.layout.tables:
-            for page, weight in _pages(self._db, table):
+            for page, weight in _pages(self._db, table, ids.get(table.name)):
                 pages.append(Changed(table.name, page))
                 rows, octets = rows + len(page), octets + weight
                 if rows >= _ROWS or octets >= _OCTETS:
@@ -105,15 +106,26 @@ class Snapshot:
             yield pages
 
 
-def _pages(db: apsw.Connection, table: Table) -> Iterator[tuple[list[Any], int]]:
-    """Some rows of a table after the other, by key, with their octets; no read is open in between."""
+def _given_ids(db: apsw.Connection) -> dict[str, int]:
+    """The highest id that was given out, by table."""
+    rows: Any = db.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    return dict(rows)
+
+
+def _pages(db: apsw.Connection, table: Table, highest: int | None) -> Iterator[tuple[list[Any], int]]:
+    """Some rows of a table after the other, by key, with their octets; no read is open in between.
+
+    Rows with ids above `highest` came after the snapshot began: changes tell of them.
+    """
     columns, key = ", ".join(table.columns), ", ".join(table.key)
     places = [table.columns.index(name) for name in table.key]
-    after, last = "", ()
+    bound = f"{key} <= {highest}" if highest is not None else "TRUE"
+    after = f"({key}) > ({', '.join('?' * len(places))})"
+    where, last = bound, ()
     while True:
         page: list[Any] = []
         weight = 0
-        cursor = db.execute(f"SELECT {columns} FROM {table.name} {after} ORDER BY {key} LIMIT {_ROWS}", last)
+        cursor = db.execute(f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT {_ROWS}", last)
         for row in cursor:
             page.append(row)
             weight += sum(len(value) if isinstance(value, bytes | str) else 8 for value in row)
@@ -122,6 +134,5 @@ def _pages(db: apsw.Connection, table: Table) -> Iterator[tuple[list[Any], int]]
         cursor.close()
         if not page:
             return
-        last = tuple(page[-1][place] for place in places)
-        after = f"WHERE ({key}) > ({', '.join('?' * len(places))})"
+        where, last = f"{bound} AND {after}", tuple(page[-1][place] for place in places)
         yield page, weight

@@ -1,0 +1,239 @@
+"""Makes the database again from the packs: rows from the journal; mail that the journal does not know is delivered.
+
+The old database is put aside under another name, never removed. Nothing is written into the packs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+import msgspec
+
+from postrider.store import directory, framing, meta
+from postrider.store.blobs import Location
+from postrider.store.directory import CannotOpen
+from postrider.store.meta import Belongs
+from postrider.store.pack_files import pack_path, sync_directory
+from postrider.store.pack_reader import read_range
+from postrider.store.records import FILE_HEADER, KIND_BODY, BadRecord
+from postrider.store.sqlite import database, delivery, ledger
+from postrider.store.sqlite.accounts import next_uidvalidity
+from postrider.store.sqlite.replay import NoJournal, Replay
+from postrider.store.sqlite.transaction import Running
+from postrider.store.survey import Damage, Entry, Found, Progress, Survey, look_through, read_pack
+from postrider.store.transactions import StoreError
+from postrider.store.values import Body
+
+#: Makes of a body what is cached about it, and its thread keys.
+Content = Callable[[bytes], tuple[bytes, tuple[bytes, ...]]]
+
+_DRAFT = "mail.db.rebuilding"
+
+
+@dataclass(slots=True)
+class Rebuilt:
+    """What a rebuild did, and what it could not."""
+
+    accounts: int = 0
+    mailboxes: int = 0
+    messages: int = 0
+    queued: int = 0
+    #: The last batch of the journal, and how many before it are missing.
+    last_batch: int = 0
+    missing_batches: int = 0
+    #: Bodies that came after the journal's end: delivered once more, to these accounts, whose folders have a new
+    #: UIDVALIDITY.
+    delivered_again: int = 0
+    renewed: list[str] = field(default_factory=list)
+    #: Bodies that rows name and no pack has.
+    lost_bodies: int = 0
+    damage: list[Damage] = field(default_factory=list)
+    #: The name the old database has now, "" when there was none.
+    put_aside: str = ""
+
+
+class Rebuild:
+    """One rebuild of a data directory, which must not be in use."""
+
+    def __init__(self, path: Path, content: Content, progress: Progress, now: int) -> None:
+        self._path = path
+        self._packs = directory.packs_directory(path)
+        self._content = content
+        self._progress = progress
+        self._now = now
+        self._done = Rebuilt()
+
+    def run(self, wait: float) -> Rebuilt:
+        """Do it. Raises CannotOpen when the directory is in use or has no journal; OSError, apsw.Error."""
+        lock = directory.lock(self._path, wait)
+        draft = self._path / _DRAFT
+        try:
+            survey = look_through(self._packs, self._progress)
+            self._done.damage += survey.damage
+            for left in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
+                left.unlink(missing_ok=True)
+            db = database.open_writer(draft)
+            try:
+                self._fill(db, survey)
+            finally:
+                db.close()
+            self._put_in_place(draft)
+        finally:
+            os.close(lock)
+        return self._done
+
+    def _fill(self, db: apsw.Connection, survey: Survey) -> None:
+        db.pragma("synchronous", "off")  # it is worth nothing before it is whole, and it is synced then
+        with db:
+            replay = Replay(db, survey.entries)
+            try:
+                replay.run(self._read_entry, lambda done, total: self._progress("reading the journal", done, total))
+            except (NoJournal, KeyError) as error:
+                raise CannotOpen(f"{self._packs} has no journal: it was written by a release without one") from error
+            except (BadRecord, msgspec.DecodeError) as error:
+                raise CannotOpen(f"the journal in {self._packs} is damaged: {error}") from error
+            self._done.last_batch, self._done.missing_batches = replay.last, replay.missing
+            self._match_bodies(db, survey, replay.last)
+            _count_packs(db, survey, replay.first)
+            if replay.missing:  # nobody knows what they changed
+                self._renew(db, [name for (name,) in db.execute("SELECT name FROM account ORDER BY name")])
+        self._count(db)
+        db.pragma("synchronous", "full")
+        db.pragma("journal_mode", "delete")
+
+    def _read_entry(self, entry: Entry) -> bytes:
+        with pack_path(self._packs, entry.pack).open("rb") as file:
+            return read_range(file.fileno(), entry.start)
+
+    # -- bodies ----------------------------------------------------------------------------------------------------
+
+    def _match_bodies(self, db: apsw.Connection, survey: Survey, last: int) -> None:
+        """Look for the record of every body's row, and for records that came after the journal's end."""
+        missing: dict[bytes, list[int]] = {}
+        seen: set[tuple[bytes, bytes]] = set()
+        for done, pack in enumerate(survey.used):
+            self._progress("looking for bodies", done, len(survey.used))
+            rows: Any = db.execute("SELECT start, id, hash FROM blob WHERE pack = ? AND path = ''", (pack,))
+            known = {start: (row, digest) for start, row, digest in rows}
+            for found in self._bodies(pack):
+                row, digest = known.get(found.start, (0, b""))
+                if digest == found.header.hash:
+                    del known[found.start]
+                elif self._is_late(found, last) and (key := (found.header.hash, found.meta)) not in seen:
+                    seen.add(key)
+                    self._deliver(db, found)
+            for row, digest in known.values():
+                missing.setdefault(digest, []).append(row)
+        gone: Any = db.execute("SELECT id, hash, pack FROM blob WHERE path = ''")
+        for row, digest, pack in gone.fetchall():
+            if pack not in survey.used:
+                missing.setdefault(digest, []).append(row)
+        if missing:
+            self._find_elsewhere(db, survey, missing)
+
+    def _bodies(self, pack: int) -> Iterator[Found]:
+        for found in read_pack(self._packs, pack):
+            if isinstance(found, Found) and found.header.kind == KIND_BODY:
+                yield found
+
+    def _is_late(self, found: Found, last: int) -> bool:
+        belongs = self._belongs(found)
+        return bool(belongs and belongs.batch > last and (belongs.placed or belongs.queued))
+
+    def _belongs(self, found: Found) -> Belongs | None:
+        try:
+            return meta.unpack_belongs(framing.decode_meta(found.header, found.meta))
+        except (msgspec.DecodeError, BadRecord) as error:
+            self._done.damage.append(Damage(found.pack, found.start, f"it does not say whose it is: {error}"))
+            return None
+
+    def _deliver(self, db: apsw.Connection, found: Found) -> None:
+        belongs = self._belongs(found) or Belongs()
+        header = found.header
+        run = Running(db, self._now, [Location(found.pack, found.start, header)])
+        try:
+            with pack_path(self._packs, found.pack).open("rb") as file:
+                cached, thread_keys = self._content(read_range(file.fileno(), found.start))
+            with db:
+                body = Body(header.hash, header.size)
+                delivery.intake(run, meta.intake_again(belongs, body, cached, thread_keys))
+                ledger.add_counts(db, run.counts)
+        except (BadRecord, StoreError) as error:
+            self._done.damage.append(Damage(found.pack, found.start, f"it cannot be delivered again: {error}"))
+            return
+        self._done.delivered_again += 1
+        self._renew(db, [row.account for row in belongs.placed])
+
+    def _renew(self, db: apsw.Connection, accounts: list[Any]) -> None:
+        """Whatever clients know of these accounts may be about what is lost."""
+        for name in accounts:
+            if name in self._done.renewed:
+                continue
+            self._done.renewed.append(name)
+            folders: Any = db.execute(
+                "SELECT account_id, mailbox.id FROM mailbox JOIN account ON account.id = account_id"
+                " WHERE account.name = ?",
+                (name,),
+            )
+            for key in folders.fetchall():
+                number = next_uidvalidity(Running(db, self._now))
+                db.execute("UPDATE mailbox SET uidvalidity = ? WHERE account_id = ? AND id = ?", (number, *key))
+
+    def _find_elsewhere(self, db: apsw.Connection, survey: Survey, missing: dict[bytes, list[int]]) -> None:
+        """A body may lie in another pack: a copy that was not noted, or damage that was copied around."""
+        for pack in survey.used:
+            for found in self._bodies(pack):
+                for row in missing.pop(found.header.hash, ()):
+                    header = found.header
+                    db.execute(
+                        "UPDATE blob SET pack = ?, start = ?, codec = ?, key_id = ?, stored = ? WHERE id = ?",
+                        (pack, found.start, header.codec, header.key_id, header.length, row),
+                    )
+        self._done.lost_bodies = sum(map(len, missing.values()))
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _count(self, db: apsw.Connection) -> None:
+        row: Any = db.execute(
+            "SELECT (SELECT count(*) FROM account), (SELECT count(*) FROM mailbox), (SELECT count(*) FROM message),"
+            " (SELECT count(*) FROM queue)"
+        ).fetchone()
+        self._done.accounts, self._done.mailboxes, self._done.messages, self._done.queued = row
+
+    def _put_in_place(self, draft: Path) -> None:
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        old = directory.database_path(self._path)
+        if old.exists():
+            self._done.put_aside = aside = f"{old.name}.before-{self._now}"
+            for ending in ("", "-wal", "-shm"):  # in this order: without its WAL the old one must not be served
+                part = Path(f"{old}{ending}")
+                if part.exists():
+                    part.rename(self._path / f"{aside}{ending}")
+        for ending in ("-wal", "-shm"):
+            Path(f"{old}{ending}").unlink(missing_ok=True)
+        draft.rename(old)
+        sync_directory(self._path)
+
+
+def _count_packs(db: apsw.Connection, survey: Survey, first: int) -> None:
+    """The rows of packs: how far they are used, what is dead, what of the journal is needed."""
+    rows: Any = db.execute("SELECT pack, sum(stored) FROM blob WHERE path = '' GROUP BY pack")
+    live = dict(rows)
+    needed: Counter[int] = Counter()
+    batches: dict[int, int] = {}
+    for entry in survey.entries:
+        needed[entry.pack] += entry.length if entry.about.batch >= first - 1 else 0
+        batches[entry.pack] = max(batches.get(entry.pack, 0), entry.about.batch)
+    for pack, used in survey.used.items():
+        dead = max(0, used - FILE_HEADER.size - live.get(pack, 0) - needed[pack])
+        db.execute(
+            "INSERT INTO pack (id, used, dead, journal, batch) VALUES (?, ?, ?, ?, ?)",
+            (pack, used, dead, needed[pack], batches.get(pack, 0)),
+        )

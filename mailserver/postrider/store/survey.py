@@ -1,0 +1,151 @@
+"""Looks through all packs: which records there are, what is damaged. Rebuilding and verifying begin with it."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from postrider.store import journal, records
+from postrider.store.journal import About
+from postrider.store.pack_files import is_pack, pack_ids, pack_path, read_head
+from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
+
+#: Told how far it is: what is being done, units done, and units in all.
+Progress = Callable[[str, int, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One record."""
+
+    pack: int
+    start: int
+    header: Header
+    meta: bytes
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Octets of a pack that are no record."""
+
+    pack: int
+    start: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"pack {self.pack}, at {self.start}: {self.text}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A journal record, and where it is."""
+
+    about: About
+    pack: int
+    start: int
+    length: int
+
+
+@dataclass(slots=True)
+class Survey:
+    """What there is: the end of each pack's last record, the journal, what is damaged."""
+
+    used: dict[int, int] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    bodies: int = 0
+    damage: list[Damage] = field(default_factory=list)
+
+
+def look_through(directory: Path, progress: Progress) -> Survey:
+    """Read the headers of all records. Raises OSError."""
+    survey = Survey()
+    ids = pack_ids(directory)
+    for done, pack in enumerate(ids):
+        progress("reading packs", done, len(ids))
+        survey.used[pack] = FILE_HEADER.size
+        for found in read_pack(directory, pack):
+            if isinstance(found, Damage):
+                survey.damage.append(found)
+                continue
+            survey.used[pack] = found.start + found.header.length
+            if found.header.kind == KIND_JOURNAL:
+                _enter(survey, found)
+            else:
+                survey.bodies += 1
+    progress("reading packs", len(ids), len(ids))
+    return survey
+
+
+def has_bodies(directory: Path) -> bool:
+    """Whether there is any mail in the packs. Raises OSError."""
+    return any(
+        isinstance(found, Found) and found.header.kind == KIND_BODY
+        for pack in pack_ids(directory)
+        for found in read_pack(directory, pack)
+    )
+
+
+def read_pack(directory: Path, pack: int) -> Iterator[Found | Damage]:
+    """The records of a pack in their order; behind damage it goes on with the next header that is whole."""
+    if not is_pack(directory, pack):
+        yield Damage(pack, 0, "this is not the pack its name says")
+    fd = os.open(pack_path(directory, pack), os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        size = os.fstat(fd).st_size
+        start = FILE_HEADER.size
+        while start < size:
+            try:
+                header, meta, frames = read_head(fd, start)
+                if start + header.length > size:
+                    raise BadRecord("the file ends inside a record")
+            except BadRecord as error:
+                following = _next_header(fd, start)
+                if following < size or _any(fd, start, size):
+                    yield Damage(pack, start, str(error))
+                start = following
+                continue
+            yield Found(pack, start, header, meta, frames)
+            start += header.length
+    finally:
+        os.close(fd)
+
+
+def _enter(survey: Survey, found: Found) -> None:
+    try:
+        about = journal.unpack_about(found.meta)
+    except msgspec.DecodeError as error:
+        survey.damage.append(Damage(found.pack, found.start, f"a journal record without its number: {error}"))
+        return
+    survey.entries.append(Entry(about, found.pack, found.start, found.header.length))
+
+
+def _next_header(fd: int, start: int) -> int:
+    """Where the next whole header begins behind `start`, the file's end when there is none."""
+    with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+        at = data.find(records.MAGIC, start + 1)
+        while at >= 0:
+            try:
+                records.unpack_header(data[at : at + HEADER_SIZE])
+            except BadRecord:
+                at = data.find(records.MAGIC, at + 1)
+            else:
+                return at
+        return len(data)
+
+
+def _any(fd: int, start: int, end: int) -> bool:
+    """Whether there is anything but zeros."""
+    while start < end:
+        piece = os.pread(fd, min(1024 * 1024, end - start), start)
+        if not piece:
+            return False
+        if piece.strip(b"\0"):
+            return True
+        start += len(piece)
+    return False

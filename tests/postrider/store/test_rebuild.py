@@ -1,0 +1,212 @@
+"""A database made again from the packs is what it was; what the journal does not have is delivered again."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import apsw
+import pytest
+from histories import transactions
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
+
+from postrider.store import journal
+from postrider.store import transactions as t
+from postrider.store.directory import CannotOpen
+from postrider.store.open import Options, open_local, rebuild
+from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.sqlite.journal import columns_of
+from postrider.store.transactions import Outcome, StoreError
+
+
+def content(data):
+    return b"made anew", (b"key",)
+
+
+def again(data):
+    return rebuild(data, content, lambda *_: None, StillClock(), wait=0)
+
+
+def dump(data):
+    """All rows of all tables that are journaled."""
+    db = apsw.Connection(str(data / "mail.db"))
+    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    rows = {}
+    for table in tables:
+        if table in journal.DERIVED and table != "domain_usage":
+            continue
+        left_out = journal.DERIVED_COLUMNS.get(table, frozenset())
+        names = [name for name, _, _ in columns_of(db, table) if name not in left_out]
+        rows[table] = sorted(db.execute(f"SELECT {', '.join(names or ['*'])} FROM {table}").fetchall(), key=repr)
+    db.close()
+    # Empty domains are no difference.
+    rows["domain_usage"] = [row for row in rows["domain_usage"] if row[1:] != (0, 0)]
+    return rows
+
+
+def lose(data):
+    """The database is gone."""
+    for name in ("mail.db", "mail.db-wal", "mail.db-shm"):
+        (data / name).unlink(missing_ok=True)
+
+
+@pytest.fixture
+async def busy(data, options):
+    """A store where a bit of everything happened."""
+    store = open_local(data, options)
+    commit = store.writer.commit
+    for n in range(9):
+        await commit(intake(ALICE, BOB, data=b"%d" % n * 9000, enqueue=(enqueue(),), thread_keys=(b"%d" % (n % 2),)))
+    made = await commit(t.CreateMailbox(ALICE, "one/two"))
+    await commit(append(made.id, b"three", b"four", flags=8, keywords=("word",)))
+    await commit(t.SetFlags(ALICE, INBOX, (1, 2, 3), t.FlagChange.ADD, 9, ("other",)))
+    await commit(t.Expunge(ALICE, INBOX, (2,)))
+    await commit(t.Copy(ALICE, INBOX, (3, 4), made.id))
+    await commit(t.Copy(ALICE, INBOX, (5, 6), made.id, move=True))
+    await commit(t.Subscribe(BOB, "not there", True))
+    await commit(t.RenameMailbox(BOB, 3, "renamed"))
+    await commit(t.DeleteMailbox(BOB, 4))
+    await commit(t.SetRights(ALICE, made.id, "mail/bob@a.test", "lrs"))
+    await commit(t.Annotate(ALICE, 0, "", (("/shared/comment", b"hello"),)))
+    await commit(t.PutThing(ALICE, "sieve", "main", b"keep;"))
+    await commit(t.Remember("key", b"value", NOON + 100))
+    (row, *_) = await commit(t.Claim(EVERY_LANE, NOON, 60, 3))
+    await commit(t.Settle((t.Settlement(row.id, row.epoch, Outcome.BOUNCED),)))
+    yield store
+    await store.close()
+
+
+async def test_everything_is_as_it_was(busy, data, options):
+    await busy.close()
+    before = dump(data)
+    lose(data)
+    done = again(data)
+    assert dump(data) == before
+    assert (done.accounts, done.messages, done.queued) == (2, 21, 8)
+    assert (done.delivered_again, done.missing_batches, done.lost_bodies, done.damage) == (0, 0, 0, [])
+    store = open_local(data, options)
+    assert len(await store.reader.uids(ALICE, INBOX)) == 6
+    stored = await store.writer.commit(intake(ALICE))
+    assert stored.stored[0].uid == 10
+    await store.close()
+    before = dump(data)
+    assert again(data).put_aside
+    assert dump(data) == before
+
+
+async def test_with_the_writer_killed_nothing_is_lost_either(busy, data, tmp_path):
+    """What is in no synced record yet is in the page cache: only the database and the process are gone."""
+    killed = tmp_path / "killed"
+    shutil.copytree(data, killed)
+    before = dump(killed)
+    lose(killed)
+    (killed / "lock").unlink()
+    assert again(killed).delivered_again == 0
+    assert dump(killed) == before
+
+
+async def test_without_its_database_mail_is_not_hidden_by_an_empty_one(busy, data, options):
+    await busy.close()
+    lose(data)
+    with pytest.raises(CannotOpen, match="store rebuild"):
+        open_local(data, options)
+
+
+async def test_mail_that_the_journal_does_not_know_is_delivered_again(busy, data, options, monkeypatch):
+    """The power went with the database before the journal's last records reached the disk."""
+    await busy.close()
+    store = open_local(data, options)
+    packs = store.writer._committer._packs
+    writes = packs.append_journal
+    folders = {account: await store.reader.mailboxes(account) for account in (ALICE, BOB)}
+    monkeypatch.setattr(packs, "append_journal", lambda *_: (_ for _ in ()).throw(OSError))
+    sent = await store.writer.commit(intake(ALICE, data=b"late", enqueue=(enqueue("late@d.test"),), sender="s@b.test"))
+    await store.writer.commit(append(7, b"appended late", flags=1))
+    monkeypatch.setattr(packs, "append_journal", writes)
+    assert store.writer._committer._journal.behind
+    copy = data.with_name(data.name + "-copy")
+    shutil.copytree(data, copy)
+    await store.close()
+    lose(copy)
+    done = again(copy)
+    assert done.delivered_again == 2
+    assert done.renewed == [ALICE]
+    store = open_local(copy, options)
+    for account, renewed in ((ALICE, True), (BOB, False)):
+        for old, new in zip(folders[account], await store.reader.mailboxes(account), strict=True):
+            assert (old.id, old.uidvalidity == new.uidvalidity) == (new.id, not renewed)
+    uids = await store.reader.uids(ALICE, INBOX)
+    (row,) = await store.reader.messages(ALICE, INBOX, [max(uids)])
+    assert await store.reader.body(ALICE, row.blob) == b"late"
+    assert (row.prefix, row.cached, sent.stored[0].uid) == (b"Return-Path: <>\r\n", b"made anew", max(uids))
+    (row,) = await store.reader.messages(ALICE, 7, [max(await store.reader.uids(ALICE, 7))])
+    assert (row.flags, await store.reader.body(ALICE, row.blob)) == (1, b"appended late")
+    assert [row.sender for row in await store.reader.queue() if row.recipient == "late@d.test"] == ["s@b.test"]
+    assert balanced(await store.reader.counters())
+    await store.close()
+    shutil.rmtree(copy)
+
+
+async def test_the_journal_begins_anew_when_it_has_become_long(data, options, monkeypatch):
+    monkeypatch.setattr("postrider.store.sqlite.snapshot._AT_LEAST", 20_000)
+    monkeypatch.setattr("postrider.store.sqlite.snapshot._ROWS", 3)
+    committer = SqliteCommitter(data, options)
+    for n in range(120):
+        committer.commit(
+            [intake(ALICE, data=b"%d" % n), t.SetFlags(ALICE, INBOX, (1,), t.FlagChange.ADD, 1, (f"k{n}",))]
+        )
+        while committer.between() == 0:
+            pass
+    committer.close()
+    db = apsw.Connection(str(data / "mail.db"))
+    known = dict(db.execute("SELECT name, value FROM journal"))
+    assert known["snapshot"] > 50
+    db.close()
+    before = dump(data)
+    lose(data)
+    again(data)
+    assert dump(data) == before
+
+
+def test_every_table_is_journaled_or_has_a_reason(data, options):
+    """A new table is covered by itself; this says which are not, so that nobody forgets one by mistake."""
+    committer = SqliteCommitter(data, options)
+    tables = {table.name: table for table in committer._journal.layout.tables}
+    committer.close()
+    assert set(journal.DERIVED) == {"domain_usage", "journal", "outbox", "pack", "schema_version"}
+    assert set(tables) == {
+        "account", "annotation", "append_key", "blob", "change", "counter", "doomed", "email", "expunged", "former",
+        "ledger", "mailbox", "message", "queue", "rights", "seen", "sequence", "staged", "subscription", "thing",
+        "thread_key", "vanished",
+    }  # fmt: skip
+    assert all(table.key for table in tables.values())
+
+
+async def history_again(history):
+    options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024)
+    data = Path(tempfile.mkdtemp(prefix="postrider-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    try:
+        store = open_local(data, options)
+        for txn in history:
+            with contextlib.suppress(StoreError):
+                await store.writer.commit(txn)
+        await store.close()
+        before = dump(data)
+        lose(data)
+        done = again(data)
+        assert dump(data) == before
+        assert done.delivered_again == done.lost_bodies == done.missing_batches == 0
+    finally:
+        shutil.rmtree(data)
+
+
+@settings(
+    max_examples=15, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+)
+@given(st.lists(transactions, min_size=5, max_size=25))
+def test_any_history_is_made_again(history):
+    asyncio.run(history_again(history))
