@@ -3,10 +3,11 @@
 import time
 
 import pytest
-from running import Running, snapshot
+from running import Running, free_base, snapshot
 from zones import Zones
 
 from postrider.contract import tls
+from postrider.contract.model import QueuePolicy
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +45,17 @@ def make_server(tmp_path, ca):
 @pytest.fixture
 def server(make_server, ca):
     return make_server(snapshot(ca))
+
+
+@pytest.fixture
+def two(make_server, ca, zones):
+    """Two servers that find each other by MX on the same port of their own addresses."""
+    base = free_base()
+    queue = QueuePolicy(smtp_port=base + 25, first_retry=1, max_retry=2)
+    made = []
+    for number, name in ((2, "one"), (3, "two")):
+        zones.add(f"{name}.test", "MX", f"10 mx.{name}.test.")
+        zones.add(f"mx.{name}.test", "A", f"127.0.0.{number}")
+        declared = snapshot(ca, f"mx.{name}.test", (f"{name}.test",), queue=queue)
+        made.append(make_server(declared, ports=base, resolver=zones.address, address=f"127.0.0.{number}"))
+    return made

@@ -10,12 +10,12 @@ import dkim
 import msgspec
 import pytest
 from letters import fields, letter
-from running import PASSWORD, free_base, snapshot
+from running import PASSWORD, snapshot
 from workers import Workers
 
 from postrider.contract import dkim as keys
 from postrider.contract import files
-from postrider.contract.model import Alias, QueuePolicy
+from postrider.contract.model import Alias
 
 
 def test_submitted_mail_is_read_over_imap(server):
@@ -75,20 +75,6 @@ def test_alias_and_catch_all(make_server, ca):
         client.send_message(letter("x@elsewhere.test", "alice+lists@one.test", "detail"))
     assert len(server.messages("alice@one.test", count=2)) == 2
     assert len(server.messages("bob@one.test", count=2)) == 2
-
-
-@pytest.fixture
-def two(make_server, ca, zones):
-    """Two servers that find each other by MX on the same port of their own addresses."""
-    base = free_base()
-    queue = QueuePolicy(smtp_port=base + 25, first_retry=1, max_retry=2)
-    made = []
-    for number, name in ((2, "one"), (3, "two")):
-        zones.add(f"{name}.test", "MX", f"10 mx.{name}.test.")
-        zones.add(f"mx.{name}.test", "A", f"127.0.0.{number}")
-        declared = snapshot(ca, f"mx.{name}.test", (f"{name}.test",), queue=queue)
-        made.append(make_server(declared, ports=base, resolver=zones.address, address=f"127.0.0.{number}"))
-    return made
 
 
 def test_mail_reaches_a_second_server_by_mx(two):
