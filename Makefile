@@ -4,9 +4,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 JOBS   ?= 2
+FUZZ_SECONDS ?= 600
 
 .DEFAULT_GOAL := help
-.PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench clean
+.PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench fuzz clean
 
 help: ## this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -59,5 +60,8 @@ bench: $(STAMP) ## speed against peers on this machine, as ratios
 	@sh tools/install_debian.sh postfix
 	@$(BIN)/python -m bench
 
+fuzz: $(STAMP) ## hostile mail for the MIME scanner, ten minutes (FUZZ_SECONDS=600)
+	@PYTHONPATH=tests/support $(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
 clean: ## remove what the other targets made
-	@rm -rf $(VENV) .postrider .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist build
+	@rm -rf $(VENV) .postrider .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .fuzz dist build

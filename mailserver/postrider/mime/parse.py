@@ -182,7 +182,10 @@ class _Scanner:
                 position = mine.after
             del self.open[level:]
         end = self._content_end(body, position)
-        if not children:
+        if children:
+            # A last part without anything ends behind the line break that the next delimiter has in common with it.
+            end = max(end, children[-1].end)
+        else:
             # IMAP has no empty multipart: what there is shows as one text part.
             children.append(Part(body, body, end, lines=self._lines(body, end), decoded=end - body))
         return tuple(children), end
