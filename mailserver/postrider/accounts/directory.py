@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from postrider.contract import policy
-from postrider.contract.model import Alias, Domain, Mailbox, Server, Snapshot
+from postrider.contract.model import Alias, Domain, Mailbox, Policy, Server, Snapshot
+from postrider.contract.policy import Effective, effective
 from postrider.contract.takers import Takers
 from postrider.mailauth.dkim import SigningKey, signing_key
 from postrider.model.address import Address, AddressError, normal_domain, parse_address
@@ -50,7 +50,7 @@ class Directory:
         self._keys: dict[str, tuple[SigningKey, ...]] = {}
         self._secrets = {row.name: row.value for row in snapshot.secrets}
         self._resolved: dict[Address, Resolved] = {}
-        self._policies: dict[Account, policy.Effective] = {}
+        self._policies: dict[Account, Effective] = {}
 
     @property
     def server(self) -> Server:
@@ -104,15 +104,23 @@ class Directory:
         """The store's side of a mailbox."""
         return account_of(mailbox.namespace, mailbox.address)
 
-    def policy(self, mailbox: Mailbox) -> policy.Effective:
+    def declared(self, account: Account) -> Mailbox | None:
+        """The mailbox that an account of the store belongs to."""
+        namespace, _, address = account.partition("/")
+        mailbox = self.mailbox(address)
+        return mailbox if mailbox is not None and mailbox.namespace == namespace else None
+
+    def policy(self, mailbox: Mailbox) -> Effective:
         """How much mail a mailbox may hold and how long it is kept, as it, its domain and the server say together."""
         account = self.account(mailbox)
         found = self._policies.get(account)
         if found is None:
-            home = self._home(mailbox)
-            levels = (mailbox, home.mailboxes, self.server.mailboxes) if home else (mailbox, self.server.mailboxes)
-            found = self._policies[account] = policy.effective(*levels)
+            found = self._policies[account] = effective(mailbox, *self._around(account))
         return found
+
+    def policy_without(self, account: Account) -> Effective:
+        """The same for an account whose mailbox is not declared any more: what its domain and the server say."""
+        return effective(*self._around(account))
 
     def domain_key(self, mailbox: Mailbox) -> str:
         """What the store counts the mail of its whole domain under: "namespace/domain"."""
@@ -120,7 +128,7 @@ class Directory:
 
     def domain_quota(self, mailbox: Mailbox) -> int:
         """Bytes that all mailboxes of its domain may hold together; 0: unlimited."""
-        home = self._home(mailbox)
+        home = self._takers.domains.get(mailbox.address.rpartition("@")[2])
         return home.quota_bytes if home else 0
 
     def may_send_as(self, login: str, address: Address) -> bool:
@@ -153,8 +161,10 @@ class Directory:
         """A named secret of the keys plane."""
         return self._secrets.get(name)
 
-    def _home(self, mailbox: Mailbox) -> Domain | None:
-        return self._takers.domains.get(mailbox.address.rpartition("@")[2])
+    def _around(self, account: Account) -> tuple[Policy, ...]:
+        """What is said above a mailbox, the most specific first."""
+        home = self._takers.domains.get(account.rpartition("@")[2])
+        return (home.mailboxes, self.server.mailboxes) if home else (self.server.mailboxes,)
 
     def _targets(self, alias: Alias) -> tuple[Address, ...]:
         targets = tuple(parse_address(target) for target in alias.targets)  # contract.check has seen that they are

@@ -1,4 +1,4 @@
-"""How much room accounts and domains have, by a look of a moment ago: for advice at RCPT. The store decides at commit."""
+"""How much room accounts and domains have, by a look of a moment ago: advice at RCPT. The store decides at commit."""
 
 from __future__ import annotations
 

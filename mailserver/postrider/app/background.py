@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.app import child
+from postrider.app import child, keeping
 from postrider.contract.model import Snapshot
 from postrider.model.ports import Clock
 from postrider.net.system import SystemClock, SystemRandom
@@ -59,6 +59,7 @@ async def index(around: Around) -> None:
 #: All jobs: the name is what log events call it.
 JOBS: Mapping[str, Job] = {
     "indexer": index,
+    "janitor": keeping.keep,
 }
 
 

@@ -68,3 +68,10 @@ async def end_with_the_writer(store: RemoteStore) -> None:
     """Without the writer nothing can be acknowledged or changed; the supervisor ends the group anyway."""
     await store.lost.wait()
     os._exit(os.EX_UNAVAILABLE)
+
+
+def make_empty(spool: Path) -> None:
+    """Spool files are not synced and belong to nobody after a restart."""
+    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in spool.iterdir():
+        left.unlink()

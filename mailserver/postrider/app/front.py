@@ -67,9 +67,9 @@ class FrontWork:
         self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
-            await self._if_stored(released.release(self._store, None, self._directory.snapshot))
+            await self._if_stored(released.release(self._store, None, self._directory))
         spool = Path(settings.data) / "spool" / str(self._index)
-        _make_empty(spool)
+        child.make_empty(spool)
         ingest = Ingest(
             Ports(
                 store=self._store,
@@ -93,7 +93,7 @@ class FrontWork:
             await self._if_stored(self._vanished.note(before, snapshot))
         self._directory = Directory(snapshot)
         if self._index == 0 and self._store:
-            await self._if_stored(released.release(self._store, before, snapshot))
+            await self._if_stored(released.release(self._store, before, self._directory))
         if snapshot.certificates != before.certificates:
             self._reload(snapshot.certificates)
 
@@ -203,10 +203,3 @@ class FrontWork:
         except TimeoutError:
             # Claims not settled are free again when the writer starts: nothing is lost, at worst sent twice.
             self._events.emit("queue.cut", seconds=seconds)
-
-
-def _make_empty(spool: Path) -> None:
-    """Spool files are not synced and belong to nobody after a restart."""
-    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for left in spool.iterdir():
-        left.unlink()

@@ -1,4 +1,4 @@
-"""Mail we write ourselves: delivery status notifications (RFC 3461, 3464, 3834; internationalised: RFC 6533)."""
+"""Mail we write ourselves: letters to users, and delivery status notifications (RFC 3461, 3464, 3834, 6533)."""
 
 from __future__ import annotations
 
@@ -65,6 +65,24 @@ class Notice:
     about: bytes = b""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """A few plain words to a user of ours."""
+
+    #: Our name, and the address it comes from.
+    hostname: str
+    author: str
+    to: str
+    #: ASCII, one line.
+    subject: str
+    #: Each is wrapped for reading.
+    paragraphs: Sequence[str]
+    #: When this is written, seconds since the epoch.
+    at: float
+    #: Unique, for Message-ID.
+    token: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Wording:
     """How one kind of notice speaks to people."""
@@ -129,6 +147,23 @@ def delivery_status(notice: Notice) -> bytes:
         pieces.append(content + b"\r\n")
     pieces.append(f"--{boundary}--\r\n".encode())
     return b"".join(pieces)
+
+
+def plain(letter: Letter) -> bytes:
+    """The letter as a whole message."""
+    text = "\r\n\r\n".join("\r\n".join(textwrap.wrap(paragraph, 76)) for paragraph in letter.paragraphs)
+    head = [
+        f"From: Mail System <{letter.author}>",
+        f"To: <{letter.to}>",
+        f"Subject: {letter.subject}",
+        f"Date: {_date(letter.at)}",
+        f"Message-ID: <{letter.token}@{letter.hostname}>",
+        "Auto-Submitted: auto-generated",  # RFC 3834 §5
+        "MIME-Version: 1.0",
+        "Content-Type: text/plain; charset=utf-8",
+        f"Content-Transfer-Encoding: {'7bit' if text.isascii() else '8bit'}",
+    ]
+    return "\r\n".join([*head, "", text, ""]).encode()
 
 
 def decode_xtext(text: str) -> str:

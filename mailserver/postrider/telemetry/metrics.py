@@ -31,6 +31,14 @@ METRICS: Mapping[str, Metric] = {
     "postrider_commit_batch": Metric("histogram", "Transactions in a batch.", (), (1, 2, 4, 8, 16, 32, 64, 128, 256)),
     "postrider_search_indexed_total": Metric("counter", "Messages put into the search index."),
     "postrider_search_waiting_messages": Metric("gauge", "Messages not in the search index yet; they are scanned."),
+    "postrider_quota_filled": Metric(
+        "gauge", "Mailboxes, and domains, at or above a percentage of their quota.", ("what", "percent")
+    ),
+    "postrider_quota_warnings_total": Metric("counter", "Users warned that their mailbox fills up.", ("percent",)),
+    "postrider_held_accounts": Metric("gauge", "Accounts under legal hold."),
+    "postrider_removed_messages_total": Metric("counter", "Messages gone for good, by what ended.", ("why",)),
+    "postrider_removed_bytes_total": Metric("counter", "Their octets.", ("why",)),
+    "postrider_janitor_round_time": Metric("gauge", "When the janitor's last round began, seconds since the epoch."),
     "postrider_wal_bytes": Metric("gauge", "Size of the database's write-ahead log in bytes."),
 }
 

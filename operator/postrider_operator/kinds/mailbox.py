@@ -50,8 +50,8 @@ class MailboxSpec(Keeping):
     deletion_policy: DeletionPolicy = Field(
         default="Retain",
         description="What becomes of the mail and the generated password Secret when the Mailbox is deleted: Retain "
-        "keeps both for a Mailbox of this name and address made later; Delete removes them, the mail not before a "
-        "legal hold ends.",
+        "keeps both for a Mailbox of this name and address made later; Delete removes them, the mail when the "
+        "undelete window has passed and never under legal hold.",
     )
 
 

@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from postrider.accounts import released
-from postrider.contract.model import Claim, Mailbox, Server, Snapshot
+from postrider.accounts.directory import Directory
+from postrider.contract.model import Claim, Mailbox, Policy, Server, Snapshot
 from postrider.store.open import memory
-from postrider.store.transactions import CreateMailbox
+from postrider.store.transactions import CreateMailbox, SetHold
 from postrider.store.values import account_of
 
 ALICE = account_of("default", "alice@example.org")
@@ -42,13 +43,41 @@ async def test_an_account_goes_once_and_at_a_start() -> None:
         return {row.name for row in await store.reader.mailboxes(ALICE)}
 
     await store.writer.commit(CreateMailbox(ALICE, "Keep"))
-    await released.release(store, claiming(GONE), claiming(GONE))
+    await released.release(store, claiming(GONE), Directory(claiming(GONE)))
     assert "Keep" in await names()
 
-    await released.release(store, EMPTY, claiming(GONE))
+    await released.release(store, EMPTY, Directory(claiming(GONE)))
     assert "Keep" not in await names()
 
     await store.writer.commit(CreateMailbox(ALICE, "Keep"))
-    await released.release(store, None, claiming(GONE))
+    await released.release(store, None, Directory(claiming(GONE)))
     assert "Keep" not in await names()
+    await store.close()
+
+
+def keeping(policy: Policy) -> Directory:
+    return Directory(msgspec.structs.replace(claiming(GONE), server=Server(hostname="mx.test", mailboxes=policy)))
+
+
+async def test_for_the_undelete_window_an_account_is_only_out_of_sight() -> None:
+    store = memory()
+    await store.writer.commit(CreateMailbox(ALICE, "Keep"))
+    await released.release(store, None, keeping(Policy(undelete=3600)))
+    (row,) = await store.reader.accounts()
+    assert row.name != ALICE
+    assert row.released
+    await store.writer.commit(CreateMailbox(ALICE, "Fresh"))
+    await released.release(store, None, keeping(Policy(undelete=0)))
+    assert [row.name for row in await store.reader.accounts()] == [row.name]
+    await store.close()
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_nothing_goes_under_legal_hold(declared: bool) -> None:
+    store = memory()
+    await store.writer.commit(CreateMailbox(ALICE, "Keep"))
+    if not declared:  # by the Mailbox that is gone
+        await store.writer.commit(SetHold(ALICE, held=True))
+    await released.release(store, None, keeping(Policy(undelete=0, legal_hold=declared)))
+    assert "Keep" in {row.name for row in await store.reader.mailboxes(ALICE)}
     await store.close()
