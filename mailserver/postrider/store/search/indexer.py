@@ -18,6 +18,7 @@ from postrider.model.ports import Clock, Random
 from postrider.store.directory import free_space
 from postrider.store.ports import Reader
 from postrider.store.search import file
+from postrider.store.search.file import Marks
 from postrider.store.search.index import Folder, Index
 from postrider.store.search.reading import content_of, header_of, texts_of
 from postrider.store.search.wanted import TEXT, Document, document
@@ -50,6 +51,12 @@ class Ports:
     random: Random
     events: Events
     metrics: Metrics
+
+
+def present_marks() -> Marks:
+    """What an index must agree with, on this machine and in this release."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Marks(f"{TEXT} {parse.VERSION} {unicodedata.unidata_version}", boot)
 
 
 class Indexer:
@@ -98,10 +105,8 @@ class Indexer:
         self.close()
         self._done.clear()
         self._waiting.clear()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        marks = file.Marks(f"{TEXT} {parse.VERSION} {unicodedata.unidata_version}", boot)
         build = int.from_bytes(self._ports.random.token(7))
-        self._index = Index(file.index_path(self._ports.directory), marks, build)
+        self._index = Index(file.index_path(self._ports.directory), present_marks(), build)
         if self._index.begun_anew:
             self._ports.events.emit("search.rebuilt", reason=self._index.begun_anew)
         return self._index
