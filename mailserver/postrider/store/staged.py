@@ -5,7 +5,7 @@ from __future__ import annotations
 from postrider.store.shape import Reason, StoreError
 
 #: UIDs left free for deliveries while a copy is staged: as many as it has messages, and at least these.
-_UIDS = 10_000
+_UIDS = 1000
 #: Modseqs left free for everything else that happens in the account meanwhile.
 _MODSEQS = 1 << 24
 #: UIDs have 32 bits (RFC 9051 §2.3.1.1).

@@ -65,16 +65,14 @@ def append(state: State, txn: t.Append) -> t.Uids:
     _check(txn.messages)
     known = [_known(account, folder, new.key) for new in txn.messages]
     first = {new.key: at for at, new in reversed(list(enumerate(txn.messages))) if new.key}
-    fresh = [
-        new
-        for at, (new, uid) in enumerate(zip(txn.messages, known, strict=True))
-        if not uid and first.get(new.key, at) == at
-    ]
-    held = [state.hold(new.body) for new in txn.messages]
-    check_quota(state, account, sum(new.body.size for new in fresh), (txn.quota_bytes, txn.domain_quota_bytes))
+    fresh = {at: new for at, new in enumerate(txn.messages) if not known[at] and first.get(new.key, at) == at}
+    for new in txn.messages:
+        state.read(new.body)
+    held = {at: state.hold(new.body) for at, new in fresh.items()}
+    check_quota(state, account, sum(new.body.size for new in fresh.values()), (txn.quota_bytes, txn.domain_quota_bytes))
     uids = [
-        uid or _known(account, folder, new.key) or add(state, account, folder, new, body)
-        for new, body, uid in zip(txn.messages, held, known, strict=True)
+        add(state, account, folder, new, held[at]) if at in fresh else _known(account, folder, new.key)
+        for at, new in enumerate(txn.messages)
     ]
     return t.Uids(folder.uidvalidity, tuple(uids), modseq=folder.modseq)
 

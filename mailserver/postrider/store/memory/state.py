@@ -90,10 +90,12 @@ class Folder:
     def next_uids(self, count: int) -> range:
         """Allocate UIDs; those that are set aside are passed over."""
         first = self.uidnext
-        if self.hidden and first <= self.hidden[-1] and first + count >= self.hidden[0]:
+        if self.hidden and first < self.hidden[0] < first + count:
             first = self.hidden[-1] + 1
         self.uidnext = first + count
-        return range(first, self.uidnext)
+        if self.hidden and self.uidnext == self.hidden[0]:
+            self.uidnext = self.hidden[-1] + 1
+        return range(first, first + count)
 
     @property
     def object_id(self) -> str:
@@ -274,13 +276,19 @@ class State:
 
     def hold(self, body: Body) -> Held:
         """Keep a body. Raises StoreError when it is not what it says."""
+        data = self.read(body)
+        self.last_blob_id += 1
+        held = Held(Blob(self.last_blob_id, body.size), data)
+        self.bodies[self.last_blob_id] = held
+        return held
+
+    @staticmethod
+    def read(body: Body) -> bytes:
+        """The bytes of a body. Raises StoreError when it is not what it says."""
         data = body.data
         if body.path:
             with open(body.path, "rb") as spool:  # noqa: PTH123 -- the path is text on the wire
                 data = spool.read()
         if len(data) != body.size:
             raise StoreError(Reason.INVALID, "the body is not as long as it says")
-        self.last_blob_id += 1
-        held = Held(Blob(self.last_blob_id, body.size), data)
-        self.bodies[self.last_blob_id] = held
-        return held
+        return data

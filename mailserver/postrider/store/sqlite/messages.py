@@ -47,19 +47,21 @@ def put_in(run: Running, folder: Folder, modseq: int, rows: Sequence[Row]) -> t.
     )
     if not rows:
         return t.Uids(uidvalidity, (), (), old_modseq)
-    if folder.hidden_first and first <= folder.hidden_last and first + len(rows) >= folder.hidden_first:
+    if first < folder.hidden_first < first + len(rows):
         first = folder.hidden_last + 1
+    uids = range(first, first + len(rows))
     run.db.executemany(
         "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, created, flags, keywords, size, saved)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
         [
             (*folder.key, uid, row.email_id, modseq, row.flags, row.keywords, row.size, run.now)
-            for uid, row in enumerate(rows, first)
+            for uid, row in zip(uids, rows, strict=True)
         ],
     )
-    run.db.execute("UPDATE mailbox SET uidnext = ? WHERE account_id = ? AND id = ?", (first + len(rows), *folder.key))
+    uidnext = folder.hidden_last + 1 if uids.stop == folder.hidden_first else uids.stop
+    run.db.execute("UPDATE mailbox SET uidnext = ? WHERE account_id = ? AND id = ?", (uidnext, *folder.key))
     recount(run, folder, modseq, weigh(rows))
-    return t.Uids(uidvalidity, tuple(range(first, first + len(rows))), (), modseq)
+    return t.Uids(uidvalidity, tuple(uids), (), modseq)
 
 
 def set_flags(run: Running, txn: t.SetFlags) -> t.FlagsSet:
