@@ -12,9 +12,13 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a tree of processes has used: CPU seconds (children that ended included) and resident bytes now."""
+    """What a tree of processes has used: CPU seconds (children that ended included) and resident bytes now.
+
+    `aside` are the CPU seconds of those that run at a lower priority; `cpu` does not hold them.
+    """
 
     cpu: float
+    aside: float
     resident: int
 
 
@@ -30,13 +34,17 @@ def usage(root: int) -> Usage:
                 continue  # it ended while we looked
             stats[int(entry.name)] = fields
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
-    ticks = pages = 0
+    ticks = aside = pages = 0
     todo = [root]
     while todo:
         pid = todo.pop()
         todo += parents.get(pid, [])
         if pid in stats:
-            # proc(5): utime, stime, cutime and cstime are fields 14 to 17, rss is 24; ours begin at field 3.
-            ticks += sum(int(value) for value in stats[pid][11:15])
+            # proc(5): utime, stime, cutime, cstime are fields 14 to 17, nice is 19, rss 24; ours begin at field 3.
+            used = sum(int(value) for value in stats[pid][11:15])
+            if int(stats[pid][16]) > 0:
+                aside += used
+            else:
+                ticks += used
             pages += int(stats[pid][21])
-    return Usage(ticks / _TICK, pages * _PAGE)
+    return Usage(ticks / _TICK, aside / _TICK, pages * _PAGE)

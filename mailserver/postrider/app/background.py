@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,6 +83,9 @@ class BackgroundWork:
     async def start(self) -> None:
         """Connect to the writer, then begin all jobs."""
         os.nice(NICENESS)
+        with suppress(OSError):  # where it is not allowed, being nice has to do
+            # Where a processor is free it is used, where none is a 250 does not wait for it (sched(7)).
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         settings = self._settings
         store = self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
         around = Around(settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics())
