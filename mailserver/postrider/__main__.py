@@ -13,6 +13,8 @@ COMMANDS = {
     "serve": "postrider.commands.serve",
     "import": "postrider.commands.importing",
     "export": "postrider.commands.exporting",
+    "undelete": "postrider.commands.undelete",
+    "usage": "postrider.commands.usage",
     "backup": "postrider.commands.backup",
     "restore": "postrider.commands.restore",
 }

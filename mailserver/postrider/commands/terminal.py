@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -36,3 +37,8 @@ def conclude(work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> R
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise typer.Exit(_INTERRUPTED) from error
+
+
+def moment(seconds: int) -> str:
+    """A time as people read it: 2026-11-21 19:30, in UTC."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%d %H:%M")

@@ -142,6 +142,13 @@ class Actions:
             above = rows[-1].uid
         return await self.expunge(mailbox_id, deleted)
 
+    async def undelete(self, ids: Sequence[int], target_id: int) -> t.Uids:
+        """Bring expunged messages (ExpungedRow.id) back into a folder; those that are gone are passed over."""
+        limits = self.allowed
+        return await self.writer.commit(
+            t.Undelete(self.account, tuple(ids), target_id, limits.quota_bytes, limits.domain_quota_bytes)
+        )
+
     async def create(self, name: str, special_use: str = "") -> t.Made:
         """Make a folder and its missing parents. Raises StoreError(INVALID) for a name no folder may have."""
         return await self.writer.commit(t.CreateMailbox(self.account, normal_name(name), special_use))

@@ -14,6 +14,7 @@ from postrider.model.address import Address
 from postrider.model.envelope import Envelope, Notify, Recipient
 from postrider.model.ports import Random
 from postrider.model.reply import Refused
+from postrider.ops.exchange.progress import size
 from postrider.ops.janitor import accounts
 from postrider.store.ports import Store
 from postrider.store.transactions import Reason, Remember, StoreError
@@ -27,7 +28,6 @@ MARGIN = 2
 REMEMBERED = 366 * 24 * 3600
 #: Percentages of a domain's quota that are told and counted, beside "full".
 _FULL = 100
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,18 +135,11 @@ def _paragraphs(mailbox: Mailbox, row: AccountRow, policy: Effective, level: int
     ask = "If you need more room, ask your administrator: an answer to this letter goes there."
     return [
         "Hello,",
-        f"your mailbox {mailbox.address} is filling up: {_size(row.bytes)} of {_size(policy.quota_bytes)} are in use.",
+        f"your mailbox {mailbox.address} is filling up: {size(row.bytes)} of {size(policy.quota_bytes)} are in use.",
         f"When it is full, new mail {fate}{after}",
         f"To make room, delete what you do not need any more, large attachments first, and empty the trash. {ask}",
         f"You get this letter once at {level} %, and again only when there was more room in between.",
     ]
-
-
-def _size(octets: int) -> str:
-    amount, unit = float(octets), 0
-    while amount >= 1024 and unit < len(_UNITS) - 1:
-        amount, unit = amount / 1024, unit + 1
-    return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{octets} {_UNITS[0]}"
 
 
 def _levels(used: int, quota: int, warnings: Iterable[int]) -> dict[int, bool]:
