@@ -1,7 +1,8 @@
 """The only writers of mail state: delivery, append, flags, copy, move, expunge and folders, over the store's writer.
 
 Long work goes in slices, each its own transaction, so that nobody waits behind a STORE on a million messages. What
-must be all or nothing (APPEND, COPY: RFC 9051 §6.3.12, §6.4.7) is one transaction.
+must be all or nothing (APPEND, COPY: RFC 9051 §6.3.12, §6.4.7) is one transaction, or is staged where nobody looks and
+shown by one.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from postrider.store import transactions as t
 from postrider.store.ports import Reader, Writer
 from postrider.store.values import Account, Flag
 
-#: Messages that one transaction changes at most, where slices are allowed.
-SLICE = 1000
+#: Messages that one transaction changes at most: 10 to 20 ms, measured in a folder of a million.
+SLICE = 500
 #: Flags that one read looks at.
 SCAN = 5000
 
@@ -78,28 +79,37 @@ class Actions:
         )
 
     async def copy(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
-        """Copy messages, all or none; UIDs that are gone are passed over."""
-        return await self.writer.commit(
-            t.Copy(
-                self.account,
-                mailbox_id,
-                tuple(uids),
-                target_id,
-                quota_bytes=self.allowed.quota_bytes,
-                domain_quota_bytes=self.allowed.domain_quota_bytes,
-            )
-        )
+        """Copy messages, all or none; UIDs (ascending) that are gone are passed over.
+
+        Many are staged in slices and then shown at once; AGAIN and BUSY as BeginCopy and FinishCopy say.
+        """
+        limits = self.allowed
+        quotas = (limits.quota_bytes, limits.domain_quota_bytes)
+        if len(uids) <= SLICE:
+            return await self.writer.commit(t.Copy(self.account, mailbox_id, tuple(uids), target_id, False, *quotas))
+        commit, account = self.writer.commit, self.account
+        begun = await commit(t.BeginCopy(account, mailbox_id, target_id, len(uids), 0, *quotas))
+        copied: list[int] = []
+        try:
+            for start in range(0, len(uids), SLICE):
+                staged = await commit(t.StageCopy(account, begun.id, tuple(uids[start : start + SLICE])))
+                copied.extend(staged.source)
+            done = await commit(t.FinishCopy(account, begun.id, *quotas))
+        except BaseException:
+            await commit(t.DropCopy(account, begun.id))
+            raise
+        target = tuple(range(done.first, done.first + done.messages))
+        return t.Uids(done.uidvalidity, target, tuple(copied), done.modseq)
 
     async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
         """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3)."""
-        done = await self._move_slice(mailbox_id, uids[:SLICE], target_id)
-        for start in range(SLICE, len(uids), SLICE):
-            more = await self._move_slice(mailbox_id, uids[start : start + SLICE], target_id)
-            done = t.Uids(more.uidvalidity, done.target + more.target, done.source + more.source, more.modseq)
-        return done
-
-    async def _move_slice(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
-        return await self.writer.commit(t.Copy(self.account, mailbox_id, tuple(uids), target_id, move=True))
+        moved: list[t.Uids] = []
+        for start in range(0, max(len(uids), 1), SLICE):
+            some = tuple(uids[start : start + SLICE])
+            moved.append(await self.writer.commit(t.Copy(self.account, mailbox_id, some, target_id, move=True)))
+        target = tuple(uid for done in moved for uid in done.target)
+        source = tuple(uid for done in moved for uid in done.source)
+        return t.Uids(moved[-1].uidvalidity, target, source, moved[-1].modseq)
 
     async def set_flags(self, mailbox_id: int, uids: Sequence[int], edit: FlagEdit) -> FlagsStored:
         """Change flags of messages, slice by slice."""
