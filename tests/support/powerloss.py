@@ -15,7 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 SECTOR = 512
-_CALLS = "open,openat,close,pwrite64,pwritev,pwritev2,ftruncate,fallocate,unlink,fsync,fdatasync,sendto"
+#: All calls by which a writer changes files, makes them durable, and answers.
+CALLS = "open,openat,close,pwrite64,pwritev,pwritev2,ftruncate,fallocate,rename,unlink,fsync,fdatasync,sendto"
+#: What makes strace tell them in full.
+TRACED = ("-xx", "-s", "100000000", "-e", f"trace={CALLS}")
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
 # Calls of two threads that overlap are told in two parts.
 _BEGUN = re.compile(r"^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$")
@@ -28,7 +31,7 @@ class Traced:
 
     def __init__(self, output, *command):
         self.output = output
-        strace = ["strace", "-f", "-o", output, "-xx", "-s", "100000000", "-e", f"trace={_CALLS}", *command]
+        strace = ["strace", "-f", "-o", output, *TRACED, *command]
         self.process = subprocess.Popen(list(map(str, strace)), stderr=subprocess.DEVNULL)
 
     def end(self):
@@ -94,8 +97,11 @@ class File:
 class Disk:
     """The files below `root`, as they were in `before` and as the traced calls change them."""
 
-    def __init__(self, root, before, *, deaf=None):
-        """`deaf`: syncs of files whose name ends so are ignored, as by a disk that lies."""
+    def __init__(self, root, before, *, deaf=None, held=None):
+        """`deaf`: syncs of files whose name ends so are ignored, as by a disk that lies.
+
+        `held`: descriptor to path, of the files that are open when the trace begins.
+        """
         self._root = f"{root}/"
         self._deaf = deaf
         self._names = {
@@ -106,9 +112,13 @@ class Disk:
         self._durable_names = dict(self._names)
         self._pending_names = []
         self._open = {}
+        for number, path in (held or {}).items():
+            name = self._relative(path)
+            if name in self._names:
+                self._open[number] = self._names[name]
 
     def replay(self, output):
-        """Apply the traced calls in their order; yields after each: the bytes it sent to a socket, else b""."""
+        """Apply the traced calls in their order; yields after each a socket and what it sent there, else (-1, b"")."""
         begun = {}
         with Path(output).open("r", encoding="ascii", errors="replace") as lines:
             for line in lines:
@@ -153,11 +163,19 @@ class Disk:
             path = self._relative(_text(arguments))
             if self._names.pop(path, None):
                 self._pending_names.append((path, None))
+        elif name == "rename":
+            self._renamed(*map(os.fsdecode, map(_unescaped, _STRING.findall(arguments))))
         elif name == "sendto":
-            return _bytes(arguments)[:result]
+            return int(arguments.partition(",")[0]), _bytes(arguments)[:result]
         else:
             self._with_file(name, arguments, result, pending)
-        return b""
+        return -1, b""
+
+    def _renamed(self, source, target):
+        source, target = self._relative(source), self._relative(target)
+        if file := self._names.pop(source, None):
+            self._names[target] = file
+            self._pending_names += [(target, file), (source, None)]
 
     def _with_file(self, name, arguments, result, pending):
         number, _, rest = arguments.partition(",")
@@ -212,7 +230,11 @@ class Disk:
 
 
 def _bytes(arguments):
-    return b"".join(codecs.decode(text.replace("\\x", ""), "hex") for text in _STRING.findall(arguments))
+    return b"".join(map(_unescaped, _STRING.findall(arguments)))
+
+
+def _unescaped(text):
+    return codecs.decode(text.replace("\\x", ""), "hex")
 
 
 def _text(arguments):

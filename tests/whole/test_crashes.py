@@ -13,7 +13,7 @@ import time
 import pytest
 from faults import processes
 from letters import fields
-from running import snapshot
+from running import FETCHED, snapshot
 
 
 def send_until_dead(server, number, acknowledged, stop):
@@ -32,8 +32,10 @@ def names_of(server, login):
     """The names of all messages in an INBOX, without their bodies."""
     with server.imap(login) as client:
         client.select_folder("INBOX", readonly=True)
-        rows = client.fetch("1:*", ["BODY.PEEK[HEADER.FIELDS (X-NAME)]"]).values()
-        return [row[b"BODY[HEADER.FIELDS (X-NAME)]"].split()[1].decode() for row in rows]
+        uids, wanted = client.search(), "BODY[HEADER.FIELDS (X-NAME)]"
+        slices = [uids[start : start + FETCHED] for start in range(0, len(uids), FETCHED)]
+        rows = [row for one in slices for row in client.fetch(one, [wanted.replace("[", ".PEEK[", 1)]).values()]
+        return [row[wanted.encode()].split()[1].decode() for row in rows]
 
 
 @pytest.mark.parametrize(

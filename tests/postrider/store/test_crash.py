@@ -133,7 +133,7 @@ async def losses(place, load, trace, images, deaf=None):
     moments = sorted(luck.sample(range(calls), images))
     disk, frames = Disk(place / "data", place / "before", deaf=deaf), wire.Frames()
     acknowledged, worse = set(), 0
-    for moment, sent in enumerate(disk.replay(trace)):
+    for moment, (_, sent) in enumerate(disk.replay(trace)):
         for raw in frames.feed(sent):
             told = wire.told.decode(raw)
             if isinstance(told, wire.Answered):
