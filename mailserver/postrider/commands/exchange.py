@@ -22,7 +22,6 @@ Address = Annotated[str, typer.Argument(metavar="ACCOUNT", help="alice@example.o
 _HINTS = {
     Reason.OVER_QUOTA: "the account or its domain is over quota: raise the quota, or import with --ignore-quota",
     Reason.NO_SPACE: "the disk of the data directory is nearly full",
-    Reason.UNAVAILABLE: "the server ended meanwhile",
 }
 
 
