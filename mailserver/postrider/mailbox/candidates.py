@@ -1,11 +1,13 @@
-"""Which messages a SEARCH has to look at, newest first: those the index names, and all that it does not cover."""
+"""Which messages a SEARCH has to look at, newest first: those the index finds, and all that it does not cover."""
 
 from __future__ import annotations
 
+import itertools
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from postrider.mailbox.view import Picked, View
 from postrider.mime.text import fold
@@ -34,33 +36,54 @@ class Scope:
     index: Lookup | None
 
 
-def wanted(key: s.Key) -> Wanted | None:
-    """What a message's text must have for the key to match; None where the index cannot say."""
+def split(key: s.Key) -> tuple[Wanted | None, s.Key | None]:
+    """What the index is to find, and what is left to ask of each message that it finds; None: nothing."""
     match key:
         case s.And(keys):
-            each = tuple(inner for inner in map(wanted, keys) if inner is not None)[:MOST]
-            return Both(each) if len(each) > 1 else next(iter(each), None)
+            return _all(keys)
         case s.Or(left, right):
-            one, other = wanted(left), wanted(right)
+            (one, rest), (other, more) = split(left), split(right)
             if one is None or other is None or _texts(one) + _texts(other) > MOST:
-                return None
-            return Either((one, other))
+                return None, key
+            return Either((one, other)), None if rest is None and more is None else key
         case s.HeaderHas(field, text):
             name = field.decode("utf-8", "replace")
-            return Has((part_of(name),), fold(text) or f"{name}:")
+            return (None, key) if ":" in name or not name else (Has((part_of(name),), fold(text), name), None)
         case s.BodyHas(text, header):
             folded = fold(text)
-            return Has((*HEADER, Part.BODY) if header else (Part.BODY,), folded) if folded else None
-    return None  # NOT among them: what is no candidate of a key may still not match it
+            return (Has((*HEADER, Part.BODY) if header else (Part.BODY,), folded), None) if folded else (None, key)
+    return None, key  # NOT among them: what is no candidate of a key may still not match it
+
+
+def _all(keys: Sequence[s.Key]) -> tuple[Wanted | None, s.Key | None]:
+    each: list[Wanted] = []
+    left: list[s.Key] = []
+    for key in keys:
+        found, rest = split(key)
+        if found is None or len(each) == MOST:
+            left.append(key)
+            continue
+        each.append(found)
+        if rest is not None:
+            left.append(rest)
+    return Both(tuple(each)) if each else None, s.And(tuple(left)) if left else None
 
 
 def _texts(sought: Wanted) -> int:
     return 1 if isinstance(sought, Has) else sum(map(_texts, sought.of))
 
 
-async def newest_first(scope: Scope, key: s.Key, picked: Picked, size: int) -> AsyncIterator[list[int]]:
-    """Positions in the view: rising in each chunk, falling from chunk to chunk, about `size` at once."""
-    index, sought = scope.index, wanted(key)
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Positions in the view, rising, below those of the chunk before; what to ask of each (None: they match)."""
+
+    positions: list[int]
+    key: s.Key | None
+
+
+async def newest_first(scope: Scope, key: s.Key, picked: Picked, size: int) -> AsyncIterator[Chunk]:
+    """Everything that may match; `size` messages at once where the index does not say which."""
+    index, (sought, left) = scope.index, split(key)
     mark = 0
     if index is not None and sought is not None and len(picked) > FEW:
         covered = await index.covered(scope.account, scope.view.mailbox.uidvalidity)
@@ -69,18 +92,19 @@ async def newest_first(scope: Scope, key: s.Key, picked: Picked, size: int) -> A
         if covered is not None and mailbox is not None and covered.uid < mailbox.uidnext:
             mark = covered.uid
     edge = bisect_right(scope.view.uids, mark)
-    for chunk in _falling(picked, edge, size):
-        yield chunk
+    for positions in _falling(picked, edge, size):
+        yield Chunk(positions, key)
     most = FIRST_PAGE
     while mark and index is not None and covered is not None and sought is not None:
         page = await index.page(covered, sought, mark, most)
         if page is None:  # it was taken away under our hands: what is left is looked at
-            for chunk in _falling(picked.below(bisect_right(scope.view.uids, mark)), 0, size):
-                yield chunk
+            for positions in _falling(picked.below(bisect_right(scope.view.uids, mark)), 0, size):
+                yield Chunk(positions, key)
             return
-        chunk = _positions(scope.view.uids, picked, page.uids)
-        if chunk:
-            yield chunk
+        for sure, found in itertools.groupby(page.found, key=itemgetter(1)):
+            positions = _positions(scope.view.uids, picked, [uid for uid, _ in found])
+            if positions:
+                yield Chunk(positions, left if sure else key)
         mark, most = page.next, min(2 * most, LAST_PAGE)
 
 

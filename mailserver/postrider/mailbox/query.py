@@ -1,7 +1,7 @@
 """SEARCH over a session's view: what is cheap to know is asked first, and only survivors are read any deeper.
 
-Text is found as people see it: decoded, in any case (RFC 9051 §6.4.4). The index names candidates, each is checked
-against its text here. No transaction is held while a body is read, and others run after each slice.
+Text is found as people see it: decoded, in any case (RFC 9051 §6.4.4). What the index does not cover is read here. No
+transaction is held while a body is read, and others run after each slice.
 """
 
 from __future__ import annotations
@@ -83,19 +83,24 @@ async def newest(search: Search, key: s.Key) -> AsyncIterator[int]:
 
 async def _survivors(search: Search, key: s.Key) -> AsyncIterator[list[Candidate]]:
     """Matching messages: rising in each list, falling from list to list."""
-    keys = sorted(key.keys if isinstance(key, s.And) else (key,), key=depth)
     test = _Test(search)
     view = search.scope.view
     size = SLICE if depth(key) <= Depth.FLAGS else ROW_SLICE
-    async for chunk in newest_first(search.scope, key, _picked(view, keys), size):
-        left = [Candidate(at, view.uids[at]) for at in chunk]
-        for step in keys:
+    async for chunk in newest_first(search.scope, key, _picked(view, _steps(key)), size):
+        left = [Candidate(at, view.uids[at]) for at in chunk.positions]
+        for step in _steps(chunk.key):
             left = await test.survivors(left, step)
             if not left:
                 break
         if left:
             yield left
         await asyncio.sleep(0)
+
+
+def _steps(key: s.Key | None) -> Sequence[s.Key]:
+    """What is asked one after the other, the cheapest first."""
+    keys = key.keys if isinstance(key, s.And) else (key,)
+    return sorted((each for each in keys if each is not None), key=depth)
 
 
 def depth(key: s.Key) -> Depth:

@@ -9,28 +9,36 @@ Nothing is synced (synchronous=OFF): a killed process leaves the file whole, a c
 file carries the mark of the boot during which it was written, taken off when it is closed in good order after a sync;
 a mark of another boot means that it may be torn, and it is made anew.
 
+Documents keep their folded texts, so that a candidate is checked where it is found and no message is read for it.
+
 Terms are text. For an account that is encrypted at rest they may not be: such an account gets tables of its own kind
 (the same columns, tokenizer "ascii"), whose terms are the trigrams' HMACs under the account's key, cut to 64 bits and
 written as hexadecimal words; `Postings` then looks for the HMACs. The prefix queries for one and two characters
-become terms of their own there. Dropping the key makes them noise.
+become terms of their own there, and the texts are sealed by `pack_texts`. Dropping the key makes all of it noise.
 """
 
 from __future__ import annotations
 
 import contextlib
+import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import apsw
+import msgspec
 
 from postrider.store.search.wanted import Part
 from postrider.store.search.words import WORDS, rank
 
 APPLICATION_ID = 0x506F7353  # "PosS"
 #: Raised when the tables or what is put into them change.
-SCHEMA = 2
-#: What an unusable index raises when it is read or written.
-DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.SQLError)
+SCHEMA = 3
+#: What a damaged index raises when it is read or written.
+DAMAGE = (apsw.CorruptError, apsw.NotADBError)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(dict[str, str]).decode
 
 _TABLES = """
 CREATE TABLE mark (build INT NOT NULL, text TEXT NOT NULL, boot TEXT NOT NULL) STRICT;
@@ -38,8 +46,8 @@ CREATE TABLE folder (
     id INTEGER PRIMARY KEY AUTOINCREMENT, account TEXT NOT NULL, uidvalidity INT NOT NULL, mailbox INT NOT NULL,
     indexed INT NOT NULL DEFAULT 0, documents INT NOT NULL DEFAULT 0, UNIQUE (account, uidvalidity)
 ) STRICT;
--- partial: not wholly indexed, a candidate of every search.
-CREATE TABLE document (id INTEGER PRIMARY KEY, partial INT NOT NULL) STRICT;
+-- partial: not wholly indexed, a candidate of every search. texts: what was indexed (see pack_texts).
+CREATE TABLE document (id INTEGER PRIMARY KEY, partial INT NOT NULL, texts BLOB NOT NULL) STRICT;
 CREATE INDEX document_partial ON document (id) WHERE partial;
 """
 #: Terms are trigrams; the prefixes answer for texts of one and two characters.
@@ -77,7 +85,7 @@ def open_writer(path: Path, marks: Marks, build: int) -> tuple[apsw.Connection, 
         try:
             db = _connect(path)
             reason = _distrust(db, marks)
-        except DAMAGE as error:
+        except (*DAMAGE, apsw.SQLError) as error:  # SQLError: a table is missing
             reason = f"it is damaged: {error}"
         if db is not None and not reason:
             _sign(db, marks.boot)
@@ -125,6 +133,19 @@ def open_reader(path: Path) -> apsw.Connection | None:
 def ask_as_it_stands(db: apsw.Connection) -> None:
     """Make a query's text one term: FTS5's own tokenizer finds none in what is shorter than a trigram."""
     db.register_fts5_tokenizer("trigram", _as_it_stands)
+
+
+def pack_texts(texts: Mapping[Part, str]) -> bytes:
+    """A document's texts as they lie in its row."""
+    return zlib.compress(_encode({part.value: text for part, text in texts.items()}), 1)
+
+
+def unpack_texts(packed: bytes) -> dict[str, str]:
+    """The texts of a row. Raises apsw.CorruptError."""
+    try:
+        return _decode(zlib.decompress(packed))
+    except (zlib.error, msgspec.DecodeError) as error:
+        raise apsw.CorruptError(f"the texts of a document cannot be read: {error}") from error
 
 
 def remove(path: Path) -> None:

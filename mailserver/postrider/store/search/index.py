@@ -78,20 +78,16 @@ class Index:
             for part in Part:
                 self._db.executemany(
                     f"INSERT INTO {part} (rowid, text) VALUES (?, ?)",
-                    [
-                        # Every text of one or two characters is the beginning of some trigram.
-                        (folder.number(document.uid), _sound(document.texts[part]) + "\n\n")
-                        for document in documents
-                        if part in document.texts
-                    ],
+                    # Every text of one or two characters is the beginning of some trigram.
+                    [(folder.number(each.uid), each.texts[part] + "\n\n") for each in documents if part in each.texts],
                 )
             self._db.executemany(
                 "INSERT INTO words (rowid, subject, people, body) VALUES (?, ?, ?, ?)",
-                [(folder.number(each.uid), *map(_sound, columns(each.texts))) for each in documents],
+                [(folder.number(each.uid), *columns(each.texts)) for each in documents],
             )
             self._db.executemany(
-                "INSERT INTO document (id, partial) VALUES (?, ?)",
-                [(folder.number(document.uid), not document.whole) for document in documents],
+                "INSERT INTO document (id, partial, texts) VALUES (?, ?, ?)",
+                [(folder.number(each.uid), not each.whole, file.pack_texts(each.texts)) for each in documents],
             )
             self._db.execute(
                 "UPDATE folder SET indexed = ?, documents = documents + ? WHERE id = ?",
@@ -132,8 +128,3 @@ class Index:
             file.close_writer(self._db)
         except apsw.Error:  # the mark of this boot stays: the next opening decides
             self._db.close()
-
-
-def _sound(text: str) -> str:
-    """Text that can be written as UTF-8; half a surrogate pair is no text that one can look for."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""The reading half of the index, for fronts: what is covered, and candidates, newest first, a page at a time.
+"""The reading half of the index, for fronts: what is covered, and what matches, newest first, a page at a time.
 
 Whatever is wrong with the index, its user is told None and scans instead; nobody sees an error.
 """
@@ -6,6 +6,7 @@ Whatever is wrong with the index, its user is told None and scans instead; nobod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import threading
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import apsw
 from postrider.store.search import file, streams
 from postrider.store.search.index import UID_BITS
 from postrider.store.search.streams import END, Source, Stream
-from postrider.store.search.wanted import Both, Either, Has, Part, Wanted
+from postrider.store.search.wanted import Both, Either, Has, Part, Wanted, holds
 from postrider.store.search.words import question
 from postrider.store.values import Account
 from postrider.telemetry.events import Events
@@ -42,9 +43,12 @@ class Covered:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Candidates, UIDs falling; the next page begins at the UID `next` (0: this was the last)."""
+    """UIDs falling, each with True where it is what is wanted, and False where the index has not all of its text.
 
-    uids: list[int]
+    The next page begins at the UID `next`; 0: this was the last.
+    """
+
+    found: list[tuple[int, bool]]
     next: int
 
 
@@ -66,7 +70,7 @@ class Lookup(Protocol):
         ...
 
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
-        """Up to `most` candidates from the UID `limit` downwards: all messages that match, and others."""
+        """From the UID `limit` downwards up to `most` candidates are looked at; which of them match, or may."""
         ...
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
@@ -112,9 +116,11 @@ class IndexLookup:
                     return question(db)
                 finally:
                     db.execute("COMMIT")
-            except apsw.Error:
+            except apsw.Error as error:
                 self._drop()
                 self._events.emit("search.unusable", exc_info=True)
+                if isinstance(error, file.DAMAGE):
+                    self._throw_away()
                 return None
 
     def _present(self) -> apsw.Connection | None:
@@ -126,8 +132,15 @@ class IndexLookup:
             return None
         if self._db is None or inode != self._inode:
             self._drop()
-            self._db, self._inode = file.open_reader(self._path), inode
+            self._inode = inode
+            self._db = file.open_reader(self._path)
         return self._db
+
+    def _throw_away(self) -> None:
+        """The indexer makes another one, unless it has already."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_ino == self._inode:
+                file.remove(self._path)
 
     def _drop(self) -> None:
         if self._db is not None:
@@ -149,14 +162,24 @@ def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[i
     limit, most = bounds
     low, high = covered.folder << UID_BITS, covered.folder << UID_BITS | min(limit, covered.uid)
     everything = streams.Any([_stream(db, wanted, low), Source(lambda at: _partial(db, low, at))])
-    uids: list[int] = []
-    while len(uids) < most:
+    found: list[tuple[int, bool]] = []
+    for _ in range(most):
         high = everything.at_most(high)
         if high == END:
-            return Page(uids, 0)
-        uids.append(high - low)
+            return Page(found, 0)
+        matching, whole = _checked(db, wanted, high)
+        if matching or not whole:
+            found.append((high - low, matching))
         high -= 1
-    return Page(uids, max(0, high - low))
+    return Page(found, max(0, high - low))
+
+
+def _checked(db: apsw.Connection, wanted: Wanted, number: int) -> tuple[bool, bool]:
+    """Whether a candidate is what is wanted, for all that the index has of it; whether that is all."""
+    row: Any = db.execute("SELECT partial, texts FROM document WHERE id = ?", (number,)).fetchone()
+    if row is None:
+        raise apsw.CorruptError(f"document {number} is missing")
+    return holds(wanted, file.unpack_texts(row[1])), not row[0]
 
 
 def _ranked(db: apsw.Connection, account: Account, words: str, limit: int) -> list[Ranked]:
@@ -180,8 +203,8 @@ def _stream(db: apsw.Connection, wanted: Wanted, low: int) -> Stream:
             return streams.All([_stream(db, each, low) for each in of])
         case Either(of):
             return streams.Any([_stream(db, each, low) for each in of])
-        case Has(parts, text):
-            return streams.Any([postings(db, part, text, low) for part in parts])
+        case Has(parts):
+            return streams.Any([postings(db, part, wanted.term, low) for part in parts])
 
 
 def postings(db: apsw.Connection, part: Part, text: str, low: int) -> Source:

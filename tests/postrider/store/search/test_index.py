@@ -61,8 +61,8 @@ async def ask(lookup, sought, *, account=ALICE, uidvalidity=7, most=1000):
     found, limit = [], covered.uid
     while limit:
         page = await lookup.page(covered, sought, limit, most)
-        assert len(page.uids) <= most
-        found += page.uids
+        assert len(page.found) <= most
+        found += [uid for uid, _ in page.found]
         limit = page.next
     return found
 
@@ -111,11 +111,34 @@ async def test_parts_are_told_apart(make, lookup):
         assert await ask(lookup, has(text, part)) == ([5] if there else []), text
 
 
+async def test_fields_are_told_apart(make, lookup):
+    index = make()
+    header = b"To: ann\r\nCc: bob\r\nSubject:\r\nList-Id: to: cats\r\nX-Subject: dogs\r\n\r\n"
+    index.put(index.open_folder(ALICE, 7, 1), [document(5, header, [])], 5)
+    expected = {
+        ("to", "ann"): True,
+        ("cc", "ann"): False,
+        ("cc", "bob"): True,
+        ("to", "to: ann"): False,
+        ("subject", ""): True,
+        ("subject", "dogs"): False,
+        ("list-id", "to: cats"): True,
+        ("to", "cats"): False,
+        ("x-none", ""): False,
+        ("x-subject", ""): True,
+    }
+    for (field, text), there in expected.items():
+        part = {"to": Part.RECIPIENTS, "cc": Part.RECIPIENTS, "subject": Part.SUBJECT}.get(field, Part.OTHER)
+        assert await ask(lookup, Has((part,), text, field)) == ([5] if there else []), (field, text)
+
+
 async def test_a_message_too_long_is_always_a_candidate(make, lookup):
     index = make()
     folder = index.open_folder(ALICE, 7, 1)
     index.put(folder, [document(1, b"", ["x" * MAX_INDEXED, "needle"]), document(2, b"", ["x" * 10])], 3)
-    assert await ask(lookup, has("needle")) == [1]
+    covered = await lookup.covered(ALICE, 7)
+    assert (await lookup.page(covered, has("needle"), 3, 10)).found == [(1, False)]
+    assert (await lookup.page(covered, has("xxx"), 3, 10)).found == [(2, True), (1, True)]
 
 
 examples = itertools.count()
@@ -198,9 +221,20 @@ async def test_it_is_kept_when_it_can_be_trusted_and_made_anew_when_not(make, tm
 async def test_what_is_no_index_is_thrown_away_and_looked_over(make, lookup, log, tmp_path, damage):
     file.index_path(tmp_path).write_bytes(damage)
     assert await lookup.covered(ALICE, 7) is None
+    assert file.index_path(tmp_path).exists() != bool(damage)
     assert make().begun_anew
     assert await lookup.covered(ALICE, 7) is None
     assert ("search.unusable" in log.getvalue()) == bool(damage)
+
+
+async def test_a_front_that_meets_damage_has_the_index_made_anew(make, lookup, tmp_path):
+    index = make()
+    index.put(index.open_folder(ALICE, 7, 1), [body(uid, f"words {uid}") for uid in range(1, 300)], 300)
+    covered = await lookup.covered(ALICE, 7)
+    with apsw.Connection(str(file.index_path(tmp_path))) as db:
+        db.execute("UPDATE document SET texts = x'00' WHERE id & 0xff = 9")
+    assert await lookup.page(covered, has("words"), 300, 1000) is None
+    assert not index.is_there()
 
 
 async def test_no_index_at_all_is_none(lookup, log):

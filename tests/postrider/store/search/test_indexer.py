@@ -80,7 +80,7 @@ async def found(store, lookup, word, account=ALICE, name="INBOX"):
     covered = await lookup.covered(account, mailbox.uidvalidity)
     if covered is None:
         return None
-    return (await lookup.page(covered, Has((Part.BODY,), word), covered.uid, 10_000)).uids
+    return [uid for uid, _ in (await lookup.page(covered, Has((Part.BODY,), word), covered.uid, 10_000)).found]
 
 
 async def expunge(store, *uids):
