@@ -39,8 +39,9 @@ class Postrider:
         files.write_directory(self.root / "snapshot", _snapshot())
         command = [sys.executable, "-m", "postrider", "--listen-address", "127.0.0.1", "--ports", "auto"]
         command += ["--snapshot", str(self.root / "snapshot"), "--data", str(self.root / "data")]
-        command += ["--ready-file", str(ready), "--log-level", "warning"]
-        self._process = subprocess.Popen(command)
+        command += ["--ready-file", str(ready)]
+        with (self.root / "log").open("wb") as log:  # as Postfix writes its maillog
+            self._process = subprocess.Popen(command, stderr=log)
         deadline = time.monotonic() + 30
         while not ready.exists():
             if self._process.poll() is not None or time.monotonic() > deadline:

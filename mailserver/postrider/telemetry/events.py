@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Mapping
 from typing import Any, TextIO
 
+import msgspec
+
 #: name -> (level, what it means). Emitting a name that has no row here is a programming error.
 EVENTS: Mapping[str, tuple[int, str]] = {
     "server.start": (logging.INFO, "a process of the server runs; role and pid say which"),
@@ -56,7 +58,8 @@ EVENTS: Mapping[str, tuple[int, str]] = {
 
 
 _LEVELS: Mapping[int, str] = {level: logging.getLevelName(level).lower() for level, _ in EVENTS.values()}
-_encode = json.JSONEncoder(default=str).encode
+_quick = msgspec.json.Encoder(enc_hook=str).encode
+_careful = json.JSONEncoder(default=str).encode
 
 
 def level_of(name: str) -> int:
@@ -84,8 +87,17 @@ class Events:
             line["exception"] = "".join(traceback.format_exception(error)).rstrip()
         # One call a line: several threads write. Whoever does not read the log any more does not end the service.
         with contextlib.suppress(OSError):
-            self._stream.write(_encode(line) + "\n")
+            self._stream.write(_ascii(line) + "\n")
             self._stream.flush()
+
+
+def _ascii(line: Mapping[str, Any]) -> str:
+    """JSON in ASCII. Nearly all lines are that by themselves, and one of them is written for each message."""
+    try:
+        encoded = _quick(line)
+    except UnicodeEncodeError:  # half of a surrogate pair: what a stranger said, decoded tolerantly
+        return _careful(line)
+    return encoded.decode() if encoded.isascii() else _careful(line)
 
 
 def _now() -> str:

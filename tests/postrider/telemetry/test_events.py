@@ -58,3 +58,10 @@ def test_a_log_nobody_reads_ends_nothing():
             raise BrokenPipeError
 
     Events(Broken()).emit("server.start", pid=1)
+
+
+def test_half_a_surrogate_pair_is_no_obstacle(log):
+    Events(log).emit("smtp.refused", address="a\udce9@b.test")
+    (line,) = log.getvalue().splitlines()
+    assert line.isascii()
+    assert json.loads(line)["address"] == "a\udce9@b.test"
