@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from postrider.mime.cached import from_cache, to_cache
-from postrider.mime.encoding import decode_transfer
+from postrider.mime.encoding import SLICE, decode_transfer
 from postrider.mime.parse import MAX_CACHED_HEADER, MAX_PARTS
 from postrider.model.mail import Content, Part
 
@@ -71,7 +71,7 @@ def _check_part(data: bytes, part: Part) -> None:
     if part.decoded >= 0:
         assert part.decoded == len(decode_transfer(data[part.body : part.end], part.encoding))
     else:
-        assert part.parts or part.message or part.end - part.body > 1024 * 1024
+        assert part.parts or part.message or part.end - part.body > SLICE
     if part.parts:
         assert part.type == b"multipart"
         assert all(part.body <= child.header and child.end <= part.end for child in part.parts)

@@ -13,6 +13,8 @@ MAX_LINES = 5000
 #: Parameters of one structured field that are kept; words, comments and quoted strings that are looked at.
 MAX_PARAMETERS = 100
 MAX_TOKENS = 1000
+#: Octets of one field that parameters are read from.
+MAX_STRUCTURED = 32 * 1024
 
 #: RFC 2045 §5.1 token.
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -117,7 +119,9 @@ def parameters(value: bytes) -> Parameters:
         return ()
     return tuple(
         (name.lower(), unquote(text.strip()))
-        for name, text in islice(map(_PAIR, _PARAMETER.finditer(without_comments(unfold(value)))), MAX_PARAMETERS)
+        for name, text in islice(
+            map(_PAIR, _PARAMETER.finditer(without_comments(unfold(value[:MAX_STRUCTURED])))), MAX_PARAMETERS
+        )
     )
 
 

@@ -128,12 +128,10 @@ class _Scanner:
         self.parts += 1
         start = place.start
         limit = self.size if not place.depth else min(self.size, start + MAX_PART_HEADER)
+        level = self._next(start) if self.open else -1
+        if level >= 0:
+            limit = min(limit, self.open[level].at)  # without an empty line all is header
         body = header_end(self.data, start, limit)
-        if self.open:
-            level = self._next(start)
-            if level >= 0 and self.open[level].at < body:
-                # The delimiter's own line break is not content (RFC 2046 §5.1.1); without an empty line all is header.
-                body = self._content_end(start, start)
         block = self.data[start : min(body, start + MAX_HEADER)]
         found = first_fields(block, MESSAGE_FIELDS if place.message else PART_FIELDS)
         if place.depth:
@@ -218,10 +216,12 @@ class _Scanner:
             if found < 0:
                 break
             behind = found + len(needle)
-            rest, line_break, _ = self.data[behind : behind + MAX_PADDING].partition(b"\n")
+            rest, line_break, _ = self.data[behind : behind + 4].partition(b"\n")
             if rest == b"\r" and line_break:  # as nearly all are
                 boundary.at, boundary.closing, boundary.after = found + 1, False, behind + 2
                 return
+            if not line_break:
+                rest, line_break, _ = self.data[behind : behind + MAX_PADDING].partition(b"\n")
             closing = rest.startswith(b"--")
             # RFC 2046 §5.1.1 wants no more than the boundary at the beginning of the line. But many write boundaries
             # that begin like others: so white space has to follow it.
