@@ -58,7 +58,7 @@ class LocalWriter:
                 self._waiting.clear()
 
     def _serve(self) -> None:
-        rest: float | None = 0.0
+        rest = 0.0
         while True:
             with self._wake:
                 if not self._waiting and rest != 0 and not self._closing:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from postrider.store import framing, records
-from postrider.store.blobs import SyncFailed
+from postrider.store.blobs import Location, SyncFailed
+from postrider.store.framing import Encoder, Subject
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, BadRecord, Frame, Header
 
 SLICE = 1024 * 1024
@@ -116,6 +117,10 @@ def used_behind(fd: int, end: int) -> int:
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
+class WrongSize(Exception):
+    """There were more or fewer octets than was said."""
+
+
 class PackFile:
     """One pack that is written: preallocated, so that a full disk shows at write and not at sync."""
 
@@ -166,6 +171,25 @@ class PackFile:
                 written += os.pwrite(self.fd, b"".join(part)[written:], offset + written)
             offset += size
         return offset
+
+    def write_stream(self, subject: Subject, pieces: Iterator[bytes], date: int) -> Location:
+        """Write a record from its frames, of which there is one at least; its header comes last, when all is known.
+
+        Raises OSError, WrongSize, and what the pieces raise; then what was written is no record.
+        """
+        start, first = self.end, next(pieces)
+        encoder = Encoder(subject, first)
+        got, end = len(first), self.write([encoder.first], start + encoder.start)
+        for piece in pieces:
+            got += len(piece)
+            end = self.write([encoder.frame(piece)], end)
+        if got != subject.size:
+            raise WrongSize
+        header, head = encoder.finish(date)
+        self.write([head], start)
+        place = Location(self.id, start, header)
+        self.end = self.write([bytes(place.end - end)], end)
+        return place
 
     def sync(self) -> None:
         """Make durable what was written into the preallocated file. Raises SyncFailed."""

@@ -16,7 +16,7 @@ from postrider.store.blobs import Location, Place
 from postrider.store.codecs import FRAME
 from postrider.store.framing import Encoder, Subject
 from postrider.store.meta import Incoming
-from postrider.store.pack_files import PackFile, is_pack, pack_ids, pack_path, scan, used_behind
+from postrider.store.pack_files import PackFile, WrongSize, is_pack, pack_ids, pack_path, scan, used_behind
 from postrider.store.records import FILE_HEADER, KIND_BODY, KIND_JOURNAL, Header
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
@@ -62,7 +62,8 @@ class Packs:
 
     def __init__(self, directory: Path, *, pack_size: int = PACK_SIZE) -> None:
         self.directory = directory
-        self._pack_size = pack_size
+        #: Octets at which a pack is sealed.
+        self.size = pack_size
         self._file: PackFile | None = None
         self._torn = False
 
@@ -101,7 +102,7 @@ class Packs:
             cut = used_behind(fd, end)
         finally:
             os.close(fd)
-        self._file = PackFile.reopen(self.directory, newest, end, self._pack_size)
+        self._file = PackFile.reopen(self.directory, newest, end, self.size)
         return Recovered(newest, orphans, cut, batch)
 
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
@@ -182,26 +183,14 @@ class Packs:
             pending.clear()
 
     def _stream(self, entry: _Entry, now: int) -> Location | StoreError:
-        """Copy a body from its spool file, a frame at a time; the header comes last, when all is known."""
-        file, start, size = self._open, self.end, entry.body.size
+        """Copy a body from its spool file, a frame at a time."""
         try:
-            pieces = _pieces(entry.body)
-            first = next(pieces)
-            encoder = Encoder(entry.subject, first)
-            got, end = len(first), file.write([encoder.first], start + encoder.start)
-            for piece in pieces:
-                got += len(piece)
-                end = file.write([encoder.frame(piece)], end)
+            return self._open.write_stream(entry.subject, _pieces(entry.body), now)
         except _SpoolGone as error:
             return StoreError(Reason.UNAVAILABLE, f"the spool file cannot be read: {error}")
-        if got != size:
+        except WrongSize:
             self._torn = True  # what was written of it must not stay behind the last record
             return StoreError(Reason.INVALID, "the spool file is not as long as it says")
-        header, head = encoder.finish(now)
-        file.write([head], start)
-        place = Location(file.id, start, header)
-        file.end = file.write([bytes(place.end - end)], end)
-        return place
 
     def _roll(self, now: int, room: int = 0, number: int = 0) -> int:
         """Seal the open pack at its end and begin the next one; returns where that begins."""
@@ -213,7 +202,7 @@ class Packs:
         return self.end
 
     def _start(self, pack_id: int, now: int, room: int = 0) -> None:
-        limit = max(self._pack_size, FILE_HEADER.size + room)
+        limit = max(self.size, FILE_HEADER.size + room)
         self._file = PackFile.create(self.directory, pack_id, limit, now)
 
 

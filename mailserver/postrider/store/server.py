@@ -77,7 +77,7 @@ class WriterServer:
 
     def run(self) -> None:
         """Serve until stop(), then let the data directory go."""
-        rest: float | None = 0.0
+        rest = 0.0
         try:
             while not self._stopping:
                 self._take_turn(0 if self._waiting else rest)

@@ -80,8 +80,8 @@ class Committer(Protocol):
         """Run a batch. What it returns is durable; a refused transaction has changed nothing."""
         ...
 
-    def between(self) -> float | None:
-        """Housekeeping between two batches; seconds until there is more of it, None for not before the next batch."""
+    def between(self) -> float:
+        """Housekeeping between two batches; seconds until there is more of it, 0 for now."""
         ...
 
     def close(self) -> None:

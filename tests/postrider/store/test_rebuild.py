@@ -12,46 +12,15 @@ import pytest
 from histories import transactions
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
 
 from postrider.store import journal
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
-from postrider.store.open import Options, open_local, rebuild
+from postrider.store.open import Options, open_local
 from postrider.store.sqlite.committer import SqliteCommitter
-from postrider.store.sqlite.journal import columns_of
 from postrider.store.transactions import Outcome, StoreError
-
-
-def content(data):
-    return b"made anew", (b"key",)
-
-
-def again(data):
-    return rebuild(data, content, lambda *_: None, StillClock(), wait=0)
-
-
-def dump(data):
-    """All rows of all tables that are journaled."""
-    db = apsw.Connection(str(data / "mail.db"))
-    tables = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
-    rows = {}
-    for table in tables:
-        if table in journal.DERIVED and table != "domain_usage":
-            continue
-        left_out = journal.DERIVED_COLUMNS.get(table, frozenset())
-        names = [name for name, _, _ in columns_of(db, table) if name not in left_out]
-        rows[table] = sorted(db.execute(f"SELECT {', '.join(names or ['*'])} FROM {table}").fetchall(), key=repr)
-    db.close()
-    # Empty domains are no difference.
-    rows["domain_usage"] = [row for row in rows["domain_usage"] if row[1:] != (0, 0)]
-    return rows
-
-
-def lose(data):
-    """The database is gone."""
-    for name in ("mail.db", "mail.db-wal", "mail.db-shm"):
-        (data / name).unlink(missing_ok=True)
 
 
 @pytest.fixture

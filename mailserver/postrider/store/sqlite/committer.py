@@ -24,10 +24,12 @@ from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
+from postrider.store.sqlite.compaction import Compaction, clear_away
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
+from postrider.store.sqlite.upkeep import Hands, Upkeep
 from postrider.store.survey import has_bodies
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -38,9 +40,6 @@ Result = TypeVar("Result")
 _SPACE_EVERY = 0.25
 #: A median sync slower than this is worth a warning, in seconds.
 _SLOW_SYNC = 0.02
-#: Seconds until the journal of batches without bodies is synced, and between tries to write what could not be.
-_JOURNAL_EVERY = 5.0
-_FIRST_SLICES = 8
 _SYNC_ERRORS = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
 
 
@@ -58,8 +57,6 @@ class SqliteCommitter:
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
         self._blobs = blobs or self._packs
         self._space_until = 0.0
-        #: When the journal is looked after next.
-        self._journal_at = 0.0
         self._has_space = True
         #: Rows of removed folders are still to be cleared away.
         self._doomed = True
@@ -83,7 +80,8 @@ class SqliteCommitter:
 
     def _recover(self) -> Recovered:
         """Find the end of the packs, and free what the last writer's fronts had claimed."""
-        rows: Any = self._db.execute("SELECT id, used FROM pack")
+        clear_away(self._db, self._packs.directory)
+        rows: Any = self._db.execute("SELECT id, used FROM pack WHERE emptied = 0")
         known: dict[int, int] = dict(rows)
         short = short_packs(directory.packs_directory(self._path), known)
         if short:
@@ -91,11 +89,10 @@ class SqliteCommitter:
         recovered = self._packs.open(known, self._now())
         self._journal = Journal(self._db, self._packs, self._now)
         self._journal.recover(recovered.batch)
-        self._snapshot = Snapshot(self._db, self._journal)
-        if self._snapshot.due():  # other tables than before are described before anything changes in them
-            self._snapshot.begin()
-        for _ in range(_FIRST_SLICES):  # a small store has its snapshot before it serves
-            self._go_on_with_snapshot()
+        hands = Hands(self._transact, self._space, self._fatal, self._write_failed, self._options.clock)
+        compaction = Compaction(self._db, directory.database_path(self._path), self._packs, self._transact)
+        self._upkeep = Upkeep(self._journal, Snapshot(self._db, self._journal), compaction, self._packs, hands)
+        self._upkeep.begin()
         self._transact(queue.free_all_claims)
         return recovered
 
@@ -117,20 +114,19 @@ class SqliteCommitter:
             self._options.metrics.observe("postrider_commit_batch", len(txns))
         return outcome
 
-    def between(self) -> float | None:
-        """Housekeeping between two batches; seconds until there is more of it, None for not before the next batch."""
-        if self._doomed and not self._in_order(self._clear_slice):
+    def between(self) -> float:
+        """Housekeeping between two batches; seconds until there is more of it."""
+        if self._doomed and not self._upkeep.in_order(self._clear_slice):
             self._doomed = False  # it waits until there is room
         if self._options.metrics:
             self._options.metrics.observe("postrider_wal_bytes", self._wal.pages * database.PAGE_SIZE)
         self._checkpoint(self._wal.between)
-        waits = self._keep_journal()
-        if not self._journal.behind and not self._in_order(self._go_on_with_snapshot):
-            self._snapshot.give_up()
-        return 0.0 if self._doomed or self._snapshot.running else waits
+        waits = self._upkeep.between()
+        return 0.0 if self._doomed else waits
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
+        self._upkeep.compaction.join()
         try:
             self._packs.sync()
         except SyncFailed as error:
@@ -140,45 +136,6 @@ class SqliteCommitter:
         self._blobs.close()
         self._packs.close()
         os.close(self._lock)
-
-    def _keep_journal(self) -> float | None:
-        """What is in the packs becomes durable in time, what could not be written is tried again."""
-        journal, moment = self._journal, self._options.clock.monotonic()
-        if journal.synced == journal.batch:
-            self._journal_at = moment + _JOURNAL_EVERY
-            return None
-        if moment >= self._journal_at:
-            self._journal_at = moment + _JOURNAL_EVERY
-            self._in_order(self._bring_journal)
-        return self._journal_at - moment
-
-    def _bring_journal(self) -> None:
-        self._journal.catch_up()
-        self._packs.sync()
-        self._journal.note_synced()
-
-    def _go_on_with_snapshot(self) -> None:
-        snapshot = self._snapshot
-        if not snapshot.running:
-            if snapshot.due() and self._space():
-                snapshot.begin()
-        elif not snapshot.step():
-            self._bring_journal()
-            self._transact(snapshot.finish)
-            snapshot.finished()
-
-    def _in_order(self, work: Callable[[], object]) -> bool:
-        """Do some housekeeping; false when it could not be written, and is to be tried again later."""
-        try:
-            work()
-        except SyncFailed as error:
-            self._fatal(error)
-        except apsw.IOError as error:
-            self._fatal(error)
-        except (OSError, apsw.FullError) as error:
-            self._write_failed(error)
-            return False
-        return True
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 

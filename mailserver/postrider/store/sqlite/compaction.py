@@ -1,0 +1,236 @@
+"""Compaction: what is still needed of sealed packs that are mostly dead moves into a new pack, the old files go.
+
+A thread copies; rows are pointed at the copies in slices between batches; a file goes when nobody has needed it for
+a while, so that a reader that has just looked a place up still finds it. A crash at any point leaves every row with a
+record: copies that no row names are dead, and a file that was being written is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from postrider.store.blobs import SyncFailed
+from postrider.store.compactor import Copied, Copying, Move
+from postrider.store.directory import may_delete_packs
+from postrider.store.pack_files import pack_path, sync_directory
+from postrider.store.packs import Packs
+from postrider.store.records import FILE_HEADER
+from postrider.store.sqlite import database
+from postrider.store.sqlite.transaction import Running
+
+#: A sealed pack of which a larger part is dead is worth it.
+DEAD_PART = 0.5
+#: Seconds between two looks, and until an empty pack's file goes.
+_LOOK_EVERY = 60.0
+GRACE = 60
+#: Rows that are pointed at copies in one transaction.
+_SLICE = 200
+
+
+#: Runs a transaction of the writer's own.
+Transact = Callable[[Callable[[Running], None]], None]
+
+
+class Compaction:
+    """The compaction of one data directory; steps are called between batches."""
+
+    def __init__(self, db: apsw.Connection, path: Path, packs: Packs, transact: Transact) -> None:
+        self._db = db
+        self._path = path
+        self._packs = packs
+        self._transact = transact
+        self._look_at = 0.0
+        self._thread: threading.Thread | None = None
+        self._sources: dict[int, int] = {}
+        self._target = 0
+        self._result: Copied | Exception | None = None
+        self._moves: list[Move] = []
+        #: Packs with records that cannot be read: they stay.
+        self.damaged: set[int] = set()
+        self.dead_part = DEAD_PART
+        self.grace = GRACE
+
+    @property
+    def running(self) -> bool:
+        """Whether something is being copied, or pointed at."""
+        return bool(self._sources)
+
+    def due(self, moment: float) -> bool:
+        """Whether `step` has something to do now."""
+        if self._thread is not None:
+            return not self._thread.is_alive()
+        return self.running or moment >= self._look_at
+
+    def step(self, moment: float, now: int) -> bool:
+        """Do a little; false when there is nothing to do for now. The journal must be synced.
+
+        Raises OSError, SyncFailed, apsw.Error.
+        """
+        if self._thread is not None:
+            if self._thread.is_alive():
+                return False
+            self._thread = None
+            self._take_result()
+        elif self.running:
+            self._point()
+        else:
+            self._look_at = moment + _LOOK_EVERY
+            self._remove_empty(now)
+            return self._begin(now)
+        return True
+
+    def look_now(self) -> None:
+        """Do not wait until it is time to look."""
+        self._look_at = 0.0
+
+    def join(self) -> None:
+        """Wait for the thread."""
+        if self._thread is not None:
+            self._thread.join()
+
+    # -- choosing and copying --------------------------------------------------------------------------------------
+
+    def _begin(self, now: int) -> bool:
+        rows: Any = self._db.execute(
+            "SELECT id, used - dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
+            " AND dead > ?2 * (used - ?3) ORDER BY dead * 1.0 / used DESC",
+            (self._packs.pack, self.dead_part, FILE_HEADER.size),
+        ).fetchall()
+        chosen: dict[int, int] = {}
+        for pack, live in rows:
+            if pack in self.damaged or (chosen and sum(chosen.values()) + live > self._packs.size):
+                continue
+            chosen[pack] = live
+        if not chosen:
+            return False
+        self._sources = chosen
+        if all(not _live(self._db, pack) and not self._journal_in(pack) for pack in chosen):
+            self._transact(self._finish_rows)
+            self._sources = {}
+            return True
+        self._target = self._packs.set_aside(now)
+        self._transact(self._note_target)
+        row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
+        copying = Copying(
+            self._packs.directory, chosen, self._target, self._live_aside, row[0] if row else 0, now
+        )  # fmt: skip
+        self._thread = threading.Thread(target=self._copy, args=(copying,), name="store-compaction", daemon=True)
+        self._thread.start()
+        return True
+
+    def _note_target(self, run: Running) -> None:
+        run.db.execute("INSERT INTO pack (id, used, state) VALUES (?, ?, 'copying')", (self._target, FILE_HEADER.size))
+
+    def _journal_in(self, pack: int) -> bool:
+        row: Any = self._db.execute("SELECT journal FROM pack WHERE id = ?", (pack,)).fetchone()
+        return bool(row[0])
+
+    def _live_aside(self, pack: int) -> Collection[int]:
+        db = database.open_reader(self._path)
+        try:
+            return _live(db, pack)
+        finally:
+            db.close()
+
+    def _copy(self, copying: Copying) -> None:
+        try:
+            self._result = copying.run()
+        except Exception as error:
+            self._result = error
+
+    # -- pointing rows at the copies -------------------------------------------------------------------------------
+
+    def _take_result(self) -> None:
+        result, self._result = self._result, None
+        if not isinstance(result, Copied):
+            self._sources = {}
+            self._transact(self._drop_target)
+            if isinstance(result, OSError | SyncFailed):
+                raise result
+            raise OSError(f"packs cannot be compacted: {result!r}") from result
+        self._moves = result.moves
+        self.damaged |= {damage.pack for damage in result.damage}
+
+        def seal(run: Running) -> None:
+            run.db.execute(
+                "UPDATE pack SET state = 'open', used = ?, journal = ?, batch = ? WHERE id = ?",
+                (result.end, result.journal, result.batch, self._target),
+            )
+
+        self._transact(seal)
+
+    def _drop_target(self, run: Running) -> None:
+        pack_path(self._packs.directory, self._target).unlink(missing_ok=True)
+        run.db.execute("DELETE FROM pack WHERE id = ?", (self._target,))
+
+    def _point(self) -> None:
+        some, self._moves = self._moves[:_SLICE], self._moves[_SLICE:]
+        if some:
+            self._transact(lambda run: _point(run, some))
+        else:
+            self._transact(self._finish_rows)
+            self._sources = {}
+
+    def _finish_rows(self, run: Running) -> None:
+        for pack in self._sources:
+            if pack not in self.damaged:
+                run.db.execute(
+                    "UPDATE pack SET emptied = ?1, journal = 0, dead = used WHERE id = ?2"
+                    " AND NOT EXISTS (SELECT 1 FROM blob WHERE pack = ?2)",
+                    (run.now, pack),
+                )
+
+    # -- removing --------------------------------------------------------------------------------------------------
+
+    def _remove_empty(self, now: int) -> None:
+        """The files of packs that nobody has needed for a while. That their rows moved is durable in the journal."""
+        rows: Any = self._db.execute(
+            "SELECT id FROM pack WHERE emptied > 0 AND emptied <= ?", (now - self.grace,)
+        ).fetchall()
+        if not rows:
+            return
+        with may_delete_packs(self._path.parent) as allowed:  # not while a backup is taken
+            if not allowed:
+                return
+            for (pack,) in rows:
+                pack_path(self._packs.directory, pack).unlink(missing_ok=True)
+            sync_directory(self._packs.directory)
+            self._transact(lambda run: _forget(run, rows))
+
+
+def clear_away(db: apsw.Connection, directory: Path) -> None:
+    """At a start: what a compaction was writing when the last writer died belongs to nobody. Raises OSError."""
+    rows: Any = db.execute("SELECT id FROM pack WHERE state = 'copying'").fetchall()
+    for (pack,) in rows:
+        pack_path(directory, pack).unlink(missing_ok=True)
+    with db:
+        db.executemany("DELETE FROM pack WHERE id = ?", rows)
+
+
+def _live(db: apsw.Connection, pack: int) -> Collection[int]:
+    rows: Any = db.execute("SELECT start FROM blob WHERE pack = ? AND path = ''", (pack,)).fetchall()
+    return {start for (start,) in rows}
+
+
+def _point(run: Running, moves: list[Move]) -> None:
+    """Rows that are gone by now leave their copies dead."""
+    for move in moves:
+        header, to = move.to.header, move.to
+        row = run.one("SELECT stored FROM blob WHERE pack = ? AND start = ?", move.pack, move.start)
+        if row is None:
+            run.db.execute("UPDATE pack SET dead = dead + ? WHERE id = ?", (header.length, to.pack))
+            continue
+        run.db.execute(
+            "UPDATE blob SET pack = ?, start = ?, codec = ?, key_id = ?, stored = ? WHERE pack = ? AND start = ?",
+            (to.pack, to.start, header.codec, header.key_id, header.length, move.pack, move.start),
+        )
+        run.db.execute("UPDATE pack SET dead = dead + ? WHERE id = ?", (row[0], move.pack))
+
+
+def _forget(run: Running, packs: list[Any]) -> None:
+    run.db.executemany("DELETE FROM pack WHERE id = ?", packs)
