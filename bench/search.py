@@ -200,4 +200,10 @@ async def _search(place: Path, rounds: int) -> None:
             figures.append((time.perf_counter() - start) * 1000)
         print(f"{name:24} first {hits:3} hits: cold {figures[0]:7.1f} ms, then {min(figures[1:]):7.1f} ms", flush=True)
         lookup.close()
+    for name in ("rare", "common", "common, not another"):
+        lookup = IndexLookup(place, Events(level=100))
+        start = time.perf_counter()
+        positions, _ = await query.find(query.Search(Scope(store.reader, BIG, view, lookup), time.time()), asked[name])
+        print(f"{name:24} all {len(positions)} hits: {time.perf_counter() - start:.2f} s", flush=True)
+        lookup.close()
     await store.close()
