@@ -6,6 +6,7 @@ import binascii
 import codecs
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 
 from postrider.mime.header import Octets
@@ -170,11 +171,16 @@ def known_charset(name: bytes) -> str:
 
     Python's registry also holds codecs that are no charsets (punycode, unicode_escape ...): those are not used.
     """
+    return _codec(name) if len(name) <= 40 else "ascii"
+
+
+@lru_cache(128)
+def _codec(name: bytes) -> str:
     text = name.decode("ascii", "ignore").strip().lower()
     if not text or text in ("us-ascii", "utf-8"):
         return "utf-8"
     try:
-        found = codecs.lookup(_ALIASES.get(text, text)).name if len(text) <= 40 else ""
+        found = codecs.lookup(_ALIASES.get(text, text)).name
     except (LookupError, ValueError):
         return "ascii"
     return _SUPERSETS.get(found, found) if _CHARSET_FAMILIES.fullmatch(found) else "ascii"

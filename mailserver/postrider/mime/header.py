@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from itertools import islice
-from operator import methodcaller
 from typing import Protocol
 
 #: Lines of one header block that are looked at; a stranger's ten thousand fields cost no more than these.
@@ -20,7 +19,6 @@ MAX_STRUCTURED = 32 * 1024
 TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MEDIA_TYPE = re.compile(rb"\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)\s*/\s*([!#$%&'*+\-.^_`|~0-9A-Za-z]+)")
 _PARAMETER = re.compile(rb';\s*+([^\s=;"]++)\s*+=\s*+("(?:[^"\\]++|\\.)*+"?|[^;"]*+)', re.DOTALL)
-_PAIR = methodcaller("group", 1, 2)
 # Possessive throughout: what was read is never read again. RFC 5322 §4.5 allows white space before the colon.
 _FIELD = re.compile(rb"\n([^\s:]++)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)")
 _QUOTED_PAIR = re.compile(rb"\\(.)", re.DOTALL)
@@ -117,12 +115,8 @@ def parameters(value: bytes) -> Parameters:
     """The `; name=value` pairs: names in lower case, values unquoted; RFC 2231 pieces stay as they came."""
     if b";" not in value:
         return ()
-    return tuple(
-        (name.lower(), unquote(text.strip()))
-        for name, text in islice(
-            map(_PAIR, _PARAMETER.finditer(without_comments(unfold(value[:MAX_STRUCTURED])))), MAX_PARAMETERS
-        )
-    )
+    pairs = _PARAMETER.findall(without_comments(unfold(value[:MAX_STRUCTURED])))
+    return tuple([(name.lower(), unquote(text.strip())) for name, text in pairs[:MAX_PARAMETERS]])
 
 
 def media_type(value: bytes) -> tuple[bytes, bytes] | None:

@@ -282,7 +282,8 @@ _USUAL = 80
 def _type(content_type: bytes | None, default: tuple[bytes, bytes]) -> tuple[tuple[bytes, bytes], Parameters]:
     """Media type and parameters; the default where there is none, or none that can be read (RFC 2045 §5.2)."""
     if content_type is not None:
-        kind, params = (_usual_type if len(content_type) <= _USUAL else _read_type)(content_type)
+        usual = len(content_type) <= _USUAL and b"oundary" not in content_type
+        kind, params = (_usual_type if usual else _read_type)(content_type)
         if kind is not None:
             return kind, params
     return default, _DEFAULT_PARAMETERS if default == _TEXT else ()

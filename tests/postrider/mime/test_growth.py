@@ -15,7 +15,7 @@ from postrider.mime.encoding import decode_words
 from postrider.mime.parse import examine
 from postrider.mime.text import fold, header_texts, searchable
 
-SMALL = 4 * 1024
+SMALL = 2 * 1024
 #: What a limit that is not reached yet may add to 4; what is quadratic grows by 16.
 GROWTH = 6
 
