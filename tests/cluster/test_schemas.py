@@ -15,6 +15,13 @@ BAD = {
     "no address": ({**mailbox("a@one.test", "m"), "spec": {}}, "address"),
     "quota": (mailbox("alice@one.test", "m", quota="much"), "quota"),
     "negative quota": (mailbox("alice@one.test", "m", quota="-1Gi"), "quota"),
+    "warning beyond full": (mailbox("alice@one.test", "m", quotaWarnings=[101]), "quotaWarnings"),
+    "undelete window without a unit": (mailbox("alice@one.test", "m", undelete="7"), "undelete"),
+    "retention of a minute": (mailbox("alice@one.test", "m", retention={"trash": "1m"}), "trash"),
+    "two keys of one id": (
+        mail_server(storage={"encryption": {"keys": [{"id": "a", "keySecretRef": {"name": "k"}}] * 2}}),
+        "keys",
+    ),
     "domain with a space": (mail_domain("d", domain="one test"), "domain"),
     "domain without a dot at its start": (mail_domain("d", domain=".one.test"), "domain"),
     "hostname": (mail_server("not a host"), "hostname"),
@@ -41,6 +48,7 @@ FIXED = {
     "MailDomain named": (mail_domain("one.test"), {"spec": {"domain": "two.test"}}),
     "MailDomain domain": (mail_domain("d", domain="one.test"), {"spec": {"domain": "two.test"}}),
     "MailDomain domain removed": (mail_domain("d", domain="one.test"), {"spec": {"domain": None}}),
+    "MailServer blobs": (mail_server(), {"spec": {"storage": {"blobs": "maildir"}}}),
     "DkimKey selector": (dkim_key("k", "one.test", "s1"), {"spec": {"selector": "s2"}}),
     "DkimKey algorithm": (dkim_key("k", "one.test", "s1"), {"spec": {"algorithm": "RSA"}}),
 }

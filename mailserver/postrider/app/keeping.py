@@ -28,7 +28,7 @@ JITTER = (0.8, 1.2)
 
 
 async def keep(around: Around) -> None:
-    """Sweep and warn until cancelled; a new generation is asked for its legal holds at once."""
+    """Sweep and warn until cancelled; a new generation is asked for its legal holds and quotas at once."""
     work = _Work(around)
     random, clock = SystemRandom(), around.clock
     due: dict[str, float] = {"sweep": clock.monotonic() + TICK, "warn": clock.monotonic()}
@@ -40,6 +40,7 @@ async def keep(around: Around) -> None:
         try:
             if work.renew():
                 await work.janitor.hold()
+                due["warn"] = clock.monotonic()
             for name, (run_once, every) in rows.items():
                 if clock.monotonic() >= due[name]:
                     due[name] = clock.monotonic() + every * random.uniform(*JITTER)

@@ -90,11 +90,16 @@ async def site(tmp_path):
 
 async def test_expunged_mail_goes_when_the_window_has_passed_and_not_before(site):
     await site.fill()
+    (first, *_) = await site.store.reader.messages(ALICE, INBOX, [1])
     await site.expunge()
     await site.round(7 * DAY)
     assert await site.hidden() == 3
+    assert await site.store.reader.usage(ALICE) == (0, 0)
+    assert await site.store.reader.body(ALICE, first.blob) == LETTER
     await site.round(1)
     assert await site.hidden() == 0
+    with pytest.raises(StoreError):
+        await site.store.reader.body(ALICE, first.blob)
     assert site.counted("postrider_removed_messages_total", why="undelete") == 3
     (event,) = site.events("account.swept")
     assert (event["account"], event["why"], event["messages"]) == (ALICE, "undelete", 3)

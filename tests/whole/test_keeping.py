@@ -1,0 +1,120 @@
+"""How much mail is kept and how long, in a whole server: quotas under many senders, warnings, undelete, legal hold."""
+
+import re
+import smtplib
+import subprocess
+import sys
+import time
+
+import msgspec
+from letters import letter
+from running import snapshot
+from workers import Workers
+
+QUOTA = 200_000
+SENDERS, EACH, SIZE = 8, 8, 8_000
+LINE = "x" * 70 + "\r\n"
+
+
+def declared(ca, **bob):
+    """alice and bob; what is said of bob's mailbox."""
+    found = snapshot(ca)
+    boxes = tuple(
+        msgspec.structs.replace(row, **bob) if row.address.startswith("bob") else row for row in found.mailboxes
+    )
+    return msgspec.structs.replace(found, mailboxes=boxes)
+
+
+def command(server, *arguments):
+    done = subprocess.run(
+        [sys.executable, "-m", "postrider", *arguments, "--data", str(server.directory / "data")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stored(server, login):
+    """Octets of all the account's messages, as a client counts them."""
+    with server.imap(login) as client:
+        names = [name for _, _, name in client.list_folders()]
+        return sum(client.folder_status(name, ["SIZE"])[b"SIZE"] for name in names)
+
+
+def expunge_all(server, login):
+    with server.imap(login) as client:
+        client.select_folder("INBOX")
+        client.delete_messages(client.search())
+        client.expunge()
+
+
+def emails(server, login):
+    """EMAILIDs (RFC 8474) of INBOX."""
+    with server.imap(login) as client:
+        client.select_folder("INBOX", readonly=True)
+        return {row[b"EMAILID"] for row in client.fetch(client.search(), ["EMAILID"]).values()}
+
+
+def held(server):
+    lines = server.get("/metrics", "metrics")[1].splitlines()
+    line = next(line for line in lines if line.startswith("postrider_held_accounts "))
+    return float(line.split()[-1])
+
+
+def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
+    server = make_server(declared(ca, quota_bytes=QUOTA))
+    refused = []
+
+    def send(number):
+        message = letter("carol@far.test", "alice@one.test, bob@one.test", f"from {number}", LINE * (SIZE // len(LINE)))
+        with smtplib.SMTP(*server.place("smtp"), timeout=20) as client:
+            for _ in range(EACH):
+                refused.extend(client.send_message(message).values())
+
+    workers = Workers()
+    for number in range(SENDERS):
+        workers.run(send, number)
+    workers.join()
+    assert len(server.messages("alice@one.test", count=SENDERS * EACH)) == SENDERS * EACH
+    used = stored(server, "bob@one.test")
+    assert QUOTA - 2 * SIZE < used <= QUOTA
+    assert {(code, text[:5]) for code, text in refused} <= {(452, b"4.2.2")}
+    counters = server.counters()
+    assert counters["delivered"] + counters["queued"] == counters["accepted"] == 2 * SENDERS * EACH - len(refused)
+    assert re.search(r" 200\.0 kB +9\d % ", command(server, "usage", "bob@one.test"))
+
+    # What is expunged counts no more, and there is room again; a generation is asked for its quotas at once.
+    expunge_all(server, "bob@one.test")
+    time.sleep(1.1)  # a look at RCPT is believed for a second
+    large = letter("carol@far.test", "bob@one.test", "large", LINE * (QUOTA * 85 // 100 // len(LINE)))
+    with smtplib.SMTP(*server.place("smtp"), timeout=20) as client:
+        assert client.send_message(large) == {}
+    server.change()
+    texts = server.messages("bob@one.test", count=2)
+    assert any(b"Subject: Your mailbox is 8" in text for text in texts)
+
+
+def test_expunged_mail_comes_back_and_is_kept_under_legal_hold(make_server, ca):
+    server = make_server(declared(ca))
+    with server.submission("alice@one.test") as client:
+        for number in range(3):
+            client.send_message(letter("alice@one.test", "bob@one.test", f"number {number}"))
+    server.messages("bob@one.test", count=3)
+    used, known = stored(server, "bob@one.test"), emails(server, "bob@one.test")
+    expunge_all(server, "bob@one.test")
+    assert stored(server, "bob@one.test") == 0
+    assert command(server, "undelete", "bob@one.test") == "3 messages brought back: 3 in INBOX\n"
+    assert stored(server, "bob@one.test") == used
+    assert emails(server, "bob@one.test") == known
+
+    server.change(mailboxes=declared(ca, legal_hold=True, undelete=0).mailboxes)
+    end = time.monotonic() + 20
+    while held(server) != 1:  # each generation is asked for its holds at once
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    expunge_all(server, "bob@one.test")
+    listed = command(server, "undelete", "bob@one.test", "--list").splitlines()
+    assert [line.split()[-1] for line in listed] == ["INBOX"] * 3
