@@ -10,7 +10,7 @@ from pathlib import Path
 from postrider.mailbox.names import INBOX
 from postrider.ops.exchange import eml, names, targets
 from postrider.ops.exchange.letter import Letter
-from postrider.ops.exchange.sources import Complain, NotMail, folder_of, pieces_of, walk
+from postrider.ops.exchange.sources import Complain, NotMail, ahead, folder_of, pieces_of, walk
 from postrider.store.values import MailboxRow, MessageRow
 
 
@@ -35,14 +35,18 @@ class EmlSource:
     def letters(self, folder: str) -> Iterator[Letter]:
         """As Source.letters, by name."""
         listed: dict[Path, dict[str, eml.Entry]] = {}
-        for path in self._found[folder]:
-            if path.parent not in listed:
-                notes = path.with_name(eml.LIST)
-                listed[path.parent] = eml.parse_list(notes.read_text("utf-8", "replace")) if notes.is_file() else {}
+        for where in {path.parent: None for path in self._found[folder]}:
+            notes = where / eml.LIST
+            listed[where] = eml.parse_list(notes.read_text("utf-8", "replace")) if notes.is_file() else {}
+
+        def read(path: Path) -> Letter | None:
             try:
-                yield _letter(path, listed[path.parent].get(path.name))
+                return _letter(path, listed[path.parent].get(path.name))
             except OSError as error:
                 self._complain(f"{path}: {error.strerror}: it is passed over")
+                return None
+
+        yield from filter(None, ahead(read, self._found[folder]))
 
     def _look(self, root: Path) -> None:
         for where, directories, files in walk(root):

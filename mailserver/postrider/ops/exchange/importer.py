@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ from postrider.store.values import MailboxRow
 
 #: Messages and octets of one transaction: nobody's 250 waits long behind it.
 _BATCH, _BATCH_OCTETS = 100, 2 * 1024 * 1024
+#: Transactions that wait for their answer while the next is read: one sync serves them all.
+_UNDER_WAY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +173,10 @@ class Import:
     # -- messages ------------------------------------------------------------------------------------------------
 
     async def _fill(self, folder: str, mailbox_id: int) -> None:
-        """All letters of a folder; while one transaction is committed the next is read."""
+        """All letters of a folder, in their order; while some are committed the next are read."""
         turns: Counter[bytes] = Counter()
         batch = _Batch()
-        committing: asyncio.Task[None] | None = None
+        committing: deque[asyncio.Task[None]] = deque()
         try:
             for letter in self._source.letters(folder):
                 arriving = await self._receive(letter, mailbox_id, turns)
@@ -183,17 +185,17 @@ class Import:
                 batch.arriving.append(arriving)
                 batch.octets += arriving.octets
                 if batch.is_full:
-                    if committing:
-                        await committing
-                    committing = asyncio.create_task(self._commit(batch, mailbox_id))
+                    committing.append(await self._send(batch, mailbox_id))
                     batch = _Batch()
-            if committing:
-                await committing
-            await self._commit(batch, mailbox_id)
+                while len(committing) > _UNDER_WAY:
+                    await committing.popleft()
+            committing.append(await self._send(batch, mailbox_id))
+            while committing:
+                await committing.popleft()
         finally:
-            if committing:
-                committing.cancel()
-                await asyncio.gather(committing, return_exceptions=True)
+            for task in committing:
+                task.cancel()
+            await asyncio.gather(*committing, return_exceptions=True)
             batch.close()
 
     async def _receive(self, letter: Letter, mailbox_id: int, turns: Counter[bytes]) -> _Arriving | None:
@@ -235,19 +237,25 @@ class Import:
             made.update(b"%d:%b" % (len(part), part))
         return made.digest()
 
-    async def _commit(self, batch: _Batch, mailbox_id: int) -> None:
-        """Store what the account does not have yet."""
+    async def _send(self, batch: _Batch, mailbox_id: int) -> asyncio.Task[None]:
+        """Begin to store what the account does not have yet."""
         try:
             keys = [one.key for one in batch.arriving]
             known = await self._account.reader.appended(self._account.actions.account, keys)
-            fresh = [one for one in batch.arriving if one.key not in known]
-            messages = [await self._message(one) for one in fresh]
+            messages = [await self._message(one) for one in batch.arriving if one.key not in known]
+        except BaseException:
+            batch.close()
+            raise
+        return asyncio.create_task(self._commit(batch, messages, mailbox_id))
+
+    async def _commit(self, batch: _Batch, messages: Sequence[NewMessage], mailbox_id: int) -> None:
+        try:
             if messages:
                 await self._account.actions.append(mailbox_id, messages)
         finally:
             batch.close()
-        self.outcome.stored += len(fresh)
-        self.outcome.known += len(batch.arriving) - len(fresh)
+        self.outcome.stored += len(messages)
+        self.outcome.known += len(batch.arriving) - len(messages)
         self._progress.advance(len(batch.arriving), batch.octets)
 
     async def _message(self, arriving: _Arriving) -> NewMessage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from postrider.mailbox.names import INBOX, SEPARATOR
 from postrider.ops.exchange import maildir, names, targets
 from postrider.ops.exchange.letter import Letter
-from postrider.ops.exchange.sources import Complain, NotMail, pieces_of, walk
+from postrider.ops.exchange.sources import Complain, NotMail, ahead, pieces_of, walk
 from postrider.store.values import MailboxRow, MessageRow
 
 #: Where Dovecot and Courier keep subscriptions; we write the first.
@@ -52,12 +53,10 @@ class MaildirSource:
         for where in self._found[folder]:
             known = where / maildir.KEYWORDS
             table = maildir.parse_keywords(known.read_text("utf-8", "replace")) if known.is_file() else []
-            for path in sorted(_messages(where), key=_age):
-                letter = self._letter(where, path, table)
-                if letter:
-                    yield letter
+            read = functools.partial(self._letter, where, table)
+            yield from filter(None, ahead(read, sorted(_messages(where), key=_age)))
 
-    def _letter(self, where: Path, path: str, table: Sequence[str]) -> Letter | None:
+    def _letter(self, where: Path, table: Sequence[str], path: str) -> Letter | None:
         unique = maildir.parse_name(path[4:]).unique
         try:
             # Somebody who reads or flags it meanwhile gives it another name.

@@ -33,7 +33,6 @@ class MboxSource:
     subscribed: Sequence[str] | None = None
 
     def __init__(self, root: Path, complain: Complain, *, undo: bool = True) -> None:
-        self._complain = complain
         self._undo = undo
         self._found: dict[str, list[Path]] = {}
         if root.is_file():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, TypeVar
 
 from postrider.mailbox.names import INBOX, SEPARATOR
 from postrider.ops.exchange import names
@@ -14,6 +16,12 @@ from postrider.ops.exchange.letter import PIECE, Letter
 
 #: Says what is passed over, and why.
 Complain = Callable[[str], None]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+#: Files that are read before their turn, and by how many.
+AHEAD, _READERS = 32, 4
 
 
 class NotMail(Exception):
@@ -55,6 +63,21 @@ def pieces_of(file: BinaryIO) -> Iterator[bytes]:
         file.close()
         return iter((first,))
     return chain((first,), _rest(file))
+
+
+def ahead(read: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """The results in order, while those that follow are read already: no disk is waited for, one file at a time."""
+    pool = ThreadPoolExecutor(_READERS)
+    reading: deque[Future[Result]] = deque()
+    try:
+        for item in items:
+            reading.append(pool.submit(read, item))
+            if len(reading) >= AHEAD:
+                yield reading.popleft().result()
+        while reading:
+            yield reading.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def walk(root: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
