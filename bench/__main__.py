@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from bench import search, smtp_in, store
+from bench import latency, million, search, smtp_in, store
 
-BENCHES = {"store": store.run, "search": search.run, "smtp_in": smtp_in.run}
+BENCHES = {
+    "store": store.run,
+    "search": search.run,
+    "million": million.run,
+    "latency": latency.run,
+    "smtp_in": smtp_in.run,
+}
 
 
 def main() -> None:

@@ -6,13 +6,15 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postrider.contract import files, tls
+from postrider.contract import files, passwords, tls
 from postrider.contract.model import Certificate, Domain, Mailbox, Server, Snapshot
 
 DOMAIN = "postrider.test"
+PASSWORD = "correct horse battery staple"
 
 
 @dataclass(slots=True)
@@ -20,13 +22,20 @@ class Postrider:
     """One server below `root`."""
 
     root: Path
+    #: Local parts of its mailboxes; their password is PASSWORD.
+    users: Sequence[str] = ("box",)
     listeners: dict[str, str] = field(default_factory=dict)
     _process: subprocess.Popen[bytes] | None = None
 
     @property
     def port(self) -> int:
         """The mail exchanger's port."""
-        return int(self.listeners["smtp"].rpartition(":")[2])
+        return self.place("smtp")[1]
+
+    def place(self, listener: str) -> tuple[str, int]:
+        """Where a listener is."""
+        host, _, port = self.listeners[listener].rpartition(":")
+        return host, int(port)
 
     @property
     def pid(self) -> int:
@@ -36,7 +45,7 @@ class Postrider:
     def start(self) -> Postrider:
         """Publish a snapshot, start the server; returns once it serves."""
         ready = self.root / "ready.json"
-        files.write_directory(self.root / "snapshot", _snapshot())
+        files.write_directory(self.root / "snapshot", _snapshot(self.users))
         command = [sys.executable, "-m", "postrider", "--listen-address", "127.0.0.1", "--ports", "auto"]
         command += ["--snapshot", str(self.root / "snapshot"), "--data", str(self.root / "data")]
         command += ["--ready-file", str(ready)]
@@ -57,15 +66,16 @@ class Postrider:
             self._process.wait(30)
 
 
-def _snapshot() -> Snapshot:
+def _snapshot(users: Sequence[str]) -> Snapshot:
     hostname, now = f"mx.{DOMAIN}", time.time()
+    verifiers = passwords.make(PASSWORD, generated=True)
     leaf = tls.issue(tls.make_ca(now), (hostname,), now, days=2)
     return files.normal(
         Snapshot(
             server=Server(hostname=hostname),
             generation=1,
             domains=(Domain(name=DOMAIN),),
-            mailboxes=(Mailbox(address=f"box@{DOMAIN}"),),
+            mailboxes=tuple(Mailbox(address=f"{user}@{DOMAIN}", verifiers=verifiers) for user in users),
             certificates=(Certificate(names=(hostname,), chain=leaf.certificate, key=leaf.key),),
         )
     )
