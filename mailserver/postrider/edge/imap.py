@@ -61,6 +61,16 @@ async def _idle_done(session: ImapSession, _: e.IdleDone) -> None:
     await session.finish()
 
 
+def _on_messages(handler: Handler) -> Handler:
+    """A handler of commands that name messages: it finds the view filled."""
+
+    async def run(session: ImapSession, event: Any) -> None:
+        await session.fill()
+        await handler(session, event)
+
+    return run
+
+
 #: Event -> its handler. Events that are not here need none, or no waiting (_AT_ONCE).
 HANDLERS: Mapping[type, Handler] = {
     e.Credentials: _login,
@@ -78,11 +88,11 @@ HANDLERS: Mapping[type, Handler] = {
     e.AppendEnd: imap_append.end,
     e.Noop: _noop,
     e.IdleDone: _idle_done,
-    e.Expunge: imap_messages.expunge,
-    e.Search: imap_messages.search,
-    e.Fetch: imap_fetch.fetch,
-    e.Store: imap_messages.store,
-    e.Copy: imap_messages.copy,
+    e.Expunge: _on_messages(imap_messages.expunge),
+    e.Search: _on_messages(imap_messages.search),
+    e.Fetch: _on_messages(imap_fetch.fetch),
+    e.Store: _on_messages(imap_messages.store),
+    e.Copy: _on_messages(imap_messages.copy),
 }
 _AT_ONCE: Mapping[type, Callable[[ImapSession], None]] = {
     e.Idle: ImapSession.start_idle,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 
 from postrider.edge.imap_session import ImapSession
@@ -31,17 +33,18 @@ async def select(session: ImapSession, event: e.Select) -> None:
     row = await session.folder(event.mailbox)
     if event.condstore:
         session.enable_condstore()
-    account = session.user.account
-    view = View(row, event.read_only, await session.deps.store.reader.uids(account, row.id), row.modseq)
+    view = View(row, event.read_only, array("I"), row.modseq, filled=False)
+    recent = None
     if not session.rev2:
         view.recent = await _claim_recent(session, row, read_only=event.read_only)
+        recent = await _count_recent(session, row, view.recent)
     opened = r.Opened(
         exists=len(view),
         uidvalidity=row.uidvalidity,
         uidnext=row.uidnext,
         modseq=row.modseq,
         read_only=event.read_only,
-        recent=None if session.rev2 else view.recent_count,
+        recent=recent,
         mailbox_id=row.object_id,
     )
     engine.untagged(r.opened(opened))
@@ -60,8 +63,17 @@ async def _claim_recent(session: ImapSession, row: MailboxRow, *, read_only: boo
     return (await session.user.actions.take_recent(row.id)).first
 
 
+async def _count_recent(session: ImapSession, row: MailboxRow, first: int) -> int:
+    r"""How many messages of the row are \Recent to a session to which those from UID `first` on are."""
+    if first <= 1 or first >= row.uidnext:
+        return 0 if first >= row.uidnext else row.messages
+    uids = await session.deps.store.reader.uids(session.user.account, row.id, above=first - 1)
+    return bisect_left(uids, row.uidnext)
+
+
 async def _resync(session: ImapSession, known: e.Resync) -> None:
     """What happened while the client was away (RFC 7162 §3.2.5.1)."""
+    await session.fill()
     view = session.view
     changes = await session.deps.store.reader.changes(session.user.account, view.mailbox.id, known.modseq)
     ranges = known.known or ((1, max(view.mailbox.uidnext - 1, 1)),)
@@ -128,10 +140,7 @@ async def _status_line(session: ImapSession, row: MailboxRow, names: tuple[str, 
     items: list[tuple[str, int | str]] = []
     for name in names:
         if name == "RECENT":
-            fresh = row.recent < row.uidnext
-            reader = session.deps.store.reader
-            rows = await reader.flags(session.user.account, row.id, above=row.recent - 1) if fresh else ()
-            items.append((name, len(rows)))
+            items.append((name, await _count_recent(session, row, row.recent)))
         elif name == "APPENDLIMIT":
             items.append((name, session.engine.config.append_limit))
         else:

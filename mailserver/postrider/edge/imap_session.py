@@ -15,7 +15,7 @@ from postrider.ingest.spool import Spool
 from postrider.mailbox.actions import Actions, allowance
 from postrider.mailbox.contents import Contents
 from postrider.mailbox.names import found_name
-from postrider.mailbox.view import News, NoSuchMessage, View
+from postrider.mailbox.view import LostCount, News, NoSuchMessage, View
 from postrider.model.ports import Clock
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
@@ -185,7 +185,26 @@ class ImapSession:
     async def _news(self, *, expunge: bool) -> News:
         view = self.view
         changes = await self.deps.store.reader.changes(self.user.account, view.mailbox.id, view.modseq)
+        if not view.filled:
+            if not changes.changed and not changes.vanished:
+                return News()
+            await self.fill()
         return view.take(changes, expunge=expunge)
+
+    async def fill(self) -> None:
+        """Read the selected mailbox's UIDs, where no command has needed them yet.
+
+        Raises LostCount, and ends the session, when too much has happened since the SELECT.
+        """
+        view, reader, account = self.view, self.deps.store.reader, self.user.account
+        if view.filled:
+            return
+        uids = await reader.uids(account, view.mailbox.id)
+        try:
+            view.fill(uids, await reader.changes(account, view.mailbox.id, view.modseq))
+        except LostCount:
+            self.dismissed = "The selected mailbox was changed too much, select it again"
+            raise
 
     def _say(self, news: News) -> None:
         lines: list[bytes] = []
@@ -212,6 +231,8 @@ class ImapSession:
             if error.reason in (Reason.WRITE_FAILED, Reason.UNAVAILABLE, Reason.FENCED):
                 self.deps.events.emit("server.failure", listener="imap", exc_info=True)
             self.refuse(str(error) if error.reason is Reason.INVALID and str(error) != error.reason else text, code)
+        except LostCount:
+            self.refuse("The mailbox was changed too much")
         except NoSuchMessage:
             self.engine.answer(Status.BAD, "No such message")
         if self.dismissed:

@@ -1,6 +1,7 @@
 """What one session sees of its mailbox: message numbers and UIDs, and what it has not been told yet (RFC 9051 §2.3.1).
 
-A million messages are four megabytes: the view holds UIDs and nothing else.
+A million messages are four megabytes: the view holds UIDs and nothing else, and not before a command needs them, so
+that a SELECT reads counters only.
 """
 
 from __future__ import annotations
@@ -71,15 +72,22 @@ class News:
         return bool(self.expunged or self.changed or self.exists is not None)
 
 
+class LostCount(Exception):
+    """What the mailbox held when it was selected is not known any more."""
+
+
 @dataclass(slots=True)
 class View:
-    """A selected mailbox."""
+    """A selected mailbox, as it was when `mailbox` was read."""
 
     mailbox: MailboxRow
     read_only: bool
+    #: Empty until it is filled.
     uids: array[int]
     #: All changes up to here have been taken in.
     modseq: int
+    #: False until `uids` is there; whoever asks for numbers, UIDs or sets fills the view before.
+    filled: bool = True
     #: UIDs from here on are \\Recent to this session; 0: none are.
     recent: int = 0
     #: The saved search result, `$` (RFC 9051 §6.4.4.1), UIDs.
@@ -91,7 +99,21 @@ class View:
     _gone: set[int] = field(default_factory=set)
 
     def __len__(self) -> int:
-        return len(self.uids)
+        return len(self.uids) if self.filled else self.mailbox.messages
+
+    def fill(self, present: array[int], changes: Changes) -> None:
+        """Take the UIDs of a mailbox selected before; `changes` are those since, read after `present`.
+
+        Raises LostCount when changes since the SELECT are not told exactly any more.
+        """
+        fresh = bisect_left(present, self.mailbox.uidnext)  # RFC 9051 §2.3.1.1: what came later has higher UIDs
+        uids = present[:fresh]
+        gone = {uid for vanished in changes.vanished for uid in vanished.uids if uid < self.mailbox.uidnext}
+        if gone:
+            uids = array("I", sorted(gone.union(uids)))
+        if len(uids) != self.mailbox.messages:
+            raise LostCount
+        self.uids, self.filled = uids, True
 
     def number(self, uid: int) -> int:
         """The message number of a UID, 0 when this session does not see it."""

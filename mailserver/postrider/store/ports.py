@@ -100,8 +100,8 @@ class Reader(Protocol):
         """One folder, None when it is gone."""
         ...
 
-    async def uids(self, account: Account, mailbox_id: int) -> array[int]:
-        """All UIDs of a folder in order, compact ("I"): what a SELECT of a million messages can afford."""
+    async def uids(self, account: Account, mailbox_id: int, *, above: int = 0) -> array[int]:
+        """All UIDs of a folder from above+1 on, in order, compact ("I"): a million take tens of milliseconds."""
         ...
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postrider.mailbox.view import NoSuchMessage, Picked, View
+from postrider.mailbox.view import LostCount, NoSuchMessage, Picked, View
 from postrider.protocols.imap.grammar import STAR
 from postrider.store.values import Changes, FlagRow, MailboxRow, Vanished
 
@@ -112,3 +112,33 @@ def test_many_expunged_at_once() -> None:
     assert list(view.uids) == list(range(2, 1001, 2))
     assert list(view.saved) == [2]
     assert view.recent_count == 251
+
+
+def unfilled(messages: int, uidnext: int) -> View:
+    row = MailboxRow(1, "INBOX", 1, uidnext, 10, messages, 0, 0, 0)
+    return View(row, read_only=False, uids=array("I"), modseq=10, filled=False)
+
+
+@given(st.sets(st.integers(1, 20)), st.sets(st.integers(1, 20)), st.sets(st.integers(21, 25)), st.integers(0, 3))
+def test_a_view_that_is_filled_late_is_as_it_was_selected(
+    uids: set[int], gone: set[int], came: set[int], early: int
+) -> None:
+    """Something happened between SELECT and the first command that needs numbers, or while the reads were made."""
+    view = unfilled(len(uids), 21)
+    assert len(view) == len(uids)
+    gone &= uids
+    late = set(sorted(gone)[:early])  # gone after the UIDs were read, before the changes were
+    present = array("I", sorted((uids - gone) | late | came))
+    changes = Changes(20, tuple(flags(uid, 15) for uid in sorted(came)), (Vanished(14, tuple(sorted(gone))),))
+    view.fill(present, changes)
+    assert list(view.uids) == sorted(uids)
+    news = view.take(changes, expunge=True)
+    assert list(view.uids) == sorted(uids - gone | came)
+    assert news.vanished == tuple(sorted(gone))
+
+
+def test_a_view_that_cannot_be_told_exactly_is_not_filled() -> None:
+    view = unfilled(2, 5)
+    with pytest.raises(LostCount):
+        view.fill(array("I", [3]), Changes(20, (), (Vanished(20, (1, 2, 4)),)))
+    assert not view.filled

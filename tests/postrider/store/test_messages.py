@@ -200,6 +200,32 @@ async def test_flags_in_slices(commit, reader):
     assert [row.uid for row in await reader.flags(ALICE, INBOX, above=4)] == [5]
 
 
+async def test_uids_with_and_without_gaps(commit, reader):
+    assert list(await reader.uids(ALICE, INBOX)) == []
+    await commit(append(INBOX, *[b"x"] * 9))
+    assert list(await reader.uids(ALICE, INBOX)) == list(range(1, 10))
+    assert list(await reader.uids(ALICE, INBOX, above=6)) == [7, 8, 9]
+    await commit(t.SetFlags(ALICE, INBOX, (1, 4, 9), FlagChange.ADD, Flag.DELETED))
+    await commit(t.Expunge(ALICE, INBOX, (1, 4, 9)))
+    assert list(await reader.uids(ALICE, INBOX)) == [2, 3, 5, 6, 7, 8]
+    assert list(await reader.uids(ALICE, INBOX, above=4)) == [5, 6, 7, 8]
+    assert list(await reader.uids(ALICE, INBOX, above=8)) == []
+    assert list(await reader.uids(ALICE, 99)) == []
+
+
+async def test_uids_of_many(commit, reader):
+    await commit(append(INBOX, *[b"x"] * 100))
+    for count in (100, 200, 400, 800):
+        await commit(t.Copy(ALICE, INBOX, tuple(range(1, count + 1)), INBOX))
+    gone = (1, 2, *range(300, 600), 700, *range(900, 1500, 2), 1600)
+    await commit(t.SetFlags(ALICE, INBOX, gone, FlagChange.ADD, Flag.DELETED))
+    await commit(t.Expunge(ALICE, INBOX, gone))
+    left = [uid for uid in range(1, 1601) if uid not in gone]
+    assert list(await reader.uids(ALICE, INBOX)) == left
+    assert [row.uid for row in await reader.flags(ALICE, INBOX)] == left
+    assert list(await reader.uids(ALICE, INBOX, above=650)) == [uid for uid in left if uid > 650]
+
+
 async def test_threads_follow_the_keys(commit, reader):
     for keys in ((b"a",), (b"b",), (b"c", b"a"), (b"d", b"c"), (), (b"e", b"b", b"a")):
         await commit(intake(ALICE, thread_keys=keys))

@@ -110,9 +110,9 @@ class MemoryReader(AccountReader):
         """One folder."""
         return next((row for row in await self.mailboxes(account) if row.id == mailbox_id), None)
 
-    async def uids(self, account: Account, mailbox_id: int) -> array[int]:
-        """All UIDs of a folder in order."""
-        return array("I", (row.uid for row in await self.flags(account, mailbox_id)))
+    async def uids(self, account: Account, mailbox_id: int, *, above: int = 0) -> array[int]:
+        """All UIDs of a folder from above+1 on, in order."""
+        return array("I", (row.uid for row in await self.flags(account, mailbox_id, above=above)))
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:
         """UIDs with their flags in UID order."""

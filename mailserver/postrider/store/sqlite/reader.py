@@ -40,9 +40,9 @@ class SqliteReader(AccountReader):
         """All subscribed names, in order."""
         return reads.subscriptions(self._db, await self._owner(account))
 
-    async def uids(self, account: Account, mailbox_id: int) -> array[int]:
-        """All UIDs of a folder in order."""
-        return reads.uids(self._db, await self._owner(account), mailbox_id)
+    async def uids(self, account: Account, mailbox_id: int, *, above: int = 0) -> array[int]:
+        """All UIDs of a folder from above+1 on, in order."""
+        return reads.uids(self._db, await self._owner(account), mailbox_id, above)
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:
         """UIDs with their flags in UID order."""
