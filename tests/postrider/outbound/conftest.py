@@ -216,8 +216,7 @@ class Post:
             tuple(one if isinstance(one, Recipient) else Recipient(parse_address(one)) for one in recipients),
             peer=Peer("192.0.2.7", 4000, "laptop", account="default/alice@one.test", login="alice@one.test"),
         )
-        for name, value in envelope.items():
-            to = Envelope(**{f: getattr(to, f) for f in Envelope.__dataclass_fields__} | {name: value})
+        to = msgspec.structs.replace(to, **envelope)
         spool = self.ingest.begin(Source.SUBMISSION)
         await spool.write(data)
         reply = await self.ingest.finish(spool, Source.SUBMISSION, to)

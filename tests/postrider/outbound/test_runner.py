@@ -8,8 +8,10 @@ import email.policy
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 
+from postrider.contract.model import Policy
 from postrider.model.address import parse_address
 from postrider.model.envelope import Envelope, Notify, Peer, Recipient, Source
 from postrider.outbound.runner import CLAIM_SECONDS, Runner
@@ -375,6 +377,19 @@ async def test_over_quota_is_delivered_when_there_is_room(post) -> None:
     assert mail.count(b"Return-Path") == 1
     counters = await post.counters()
     assert (counters["accepted"], counters["delivered"]) == (1, 1)
+
+
+async def test_over_quota_is_returned_at_the_next_try_where_full_mailboxes_reject(post) -> None:
+    server = msgspec.structs.replace(post.snapshot.server, mailboxes=Policy(when_full="reject"))
+    post.snapshot = msgspec.structs.replace(post.snapshot, server=server)
+    await post.submit("small@one.test", data=b"From: alice@one.test\r\n\r\n" + b"x" * 2000)
+    (row,) = await post.settled()
+    post.clock.at = row.due
+    assert await post.settled() == []
+    (notice,) = await post.mail("alice@one.test")
+    assert report(notice)[0][1]["Status"] == "5.2.2"
+    counters = await post.counters()
+    assert (counters["accepted"], counters["delivered"], counters["bounced"]) == (2, 1, 1)
 
 
 async def test_dead_ends_are_told(post) -> None:
