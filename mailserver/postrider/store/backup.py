@@ -37,11 +37,11 @@ class DatabaseFile(Protocol):
         """All that is wrong with a copy, or with where it says bodies lie in these packs; empty when nothing is."""
         ...
 
-    def begin_epoch(self, path: Path, now: int, *, hold_queue: bool) -> None:
+    def begin_epoch(self, path: Path, now: int, *, since: int, hold_queue: bool) -> None:
         """Make a restored database one that no client mistakes for what was lost.
 
-        Between the backup and the loss UIDs, modseqs and ids were given that the database knows nothing of: all of
-        them go on far above. Claims of the queue are free; with `hold_queue` its rows wait for an administrator.
+        Between the backup (`since`) and the loss UIDs, modseqs and ids were given that the database knows nothing of:
+        all of them go on far above. Claims of the queue are free; with `hold_queue` its rows wait for an administrator.
         Raises WrongDatabase, OSError.
         """
         ...

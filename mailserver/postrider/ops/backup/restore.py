@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +104,9 @@ class Restore:
             manifest = self.shelf.manifest(chosen)
             draft = self._room()
             self._fill(draft, chosen, manifest)
-            self.database.begin_epoch(draft / DATABASE, int(self.clock.now()), hold_queue=hold_queue)
+            since = int(datetime.datetime.fromisoformat(manifest.taken).timestamp())
+            now = int(self.clock.now())
+            self.database.begin_epoch(draft / DATABASE, now, since=since, hold_queue=hold_queue)
             self._move_in(draft)
             return chosen, manifest
 

@@ -18,8 +18,9 @@ from postrider.store.values import QueueState
 _PAGES = 4096
 #: More complaints than these say nothing new.
 _ENOUGH = 20
-#: How far things jump in a new epoch: UIDs and UIDVALIDITY (32 bits), all else (63 bits).
-UID_JUMP = 1 << 16
+#: How far things jump in a new epoch: UIDs and UIDVALIDITY (32 bits) by so much and one a second that was lost, no
+#: further than the most; all else (63 bits).
+UID_JUMP, MOST_UIDS = 1 << 16, 1 << 22
 JUMP = 1 << 32
 _LAST_UID = (1 << 32) - 1
 
@@ -56,14 +57,15 @@ class SqliteFile:
             return (f"database: {error}",)
         return tuple(found)
 
-    def begin_epoch(self, path: Path, now: int, *, hold_queue: bool) -> None:
+    def begin_epoch(self, path: Path, now: int, *, since: int, hold_queue: bool) -> None:
         """Migrate, then move everything that is given out once to numbers that were never given."""
         db = database.open_writer(path)
         try:
             db.execute("BEGIN EXCLUSIVE")
-            _renew(db, now)
+            _renew(db, now, min(UID_JUMP + max(0, now - since), MOST_UIDS))
             _free_queue(db, hold=hold_queue)
-            db.execute("DELETE FROM journal")  # what was changed here is in no pack: a snapshot is due
+            # What is changed here is in no pack: the journal begins anew, with all rows.
+            db.execute("DELETE FROM journal")
             db.execute("COMMIT")
             db.pragma("journal_mode", "delete")
         finally:
@@ -126,8 +128,8 @@ def _wrong_record(fd: int, start: int, digest: bytes) -> str:
     return "" if start + header.length <= os.fstat(fd).st_size else "the file ends inside the record"
 
 
-def _renew(db: apsw.Connection, now: int) -> None:
-    db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, UID_JUMP))
+def _renew(db: apsw.Connection, now: int, uids: int) -> None:
+    db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, uids))
     db.execute("UPDATE sequence SET value = value + ? WHERE name = 'lease'", (JUMP,))
     db.execute(
         "INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_master WHERE type = 'table'"
@@ -143,18 +145,17 @@ def _renew(db: apsw.Connection, now: int) -> None:
     db.execute(
         "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last)"
         f" SELECT account_id, id, {present}, uidnext, uidnext + ?1 - 1 FROM mailbox WHERE uidnext <= ?2",
-        (UID_JUMP, _LAST_UID - 2 * UID_JUMP),
+        (uids, _LAST_UID - 2 * uids),
     )
-    full = db.execute("SELECT account_id, id FROM mailbox WHERE uidnext > ?", (_LAST_UID - 2 * UID_JUMP,)).fetchall()
-    db.execute("UPDATE mailbox SET uidnext = uidnext + ? WHERE uidnext <= ?", (UID_JUMP, _LAST_UID - 2 * UID_JUMP))
+    full = db.execute("SELECT account_id, id FROM mailbox WHERE uidnext > ?", (_LAST_UID - 2 * uids,)).fetchall()
+    db.execute("UPDATE mailbox SET uidnext = uidnext + ? WHERE uidnext <= ?", (uids, _LAST_UID - 2 * uids))
     for folder in full:  # no room to jump: clients forget all they know of it
         ((value,),) = db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'uidvalidity' RETURNING value")
         db.execute("UPDATE mailbox SET uidvalidity = ? WHERE account_id = ? AND id = ?", (value, *folder))
     # Flags that changed after the backup are as they were before: so every message has changed.
     for table in ("mailbox", "message", "seen", "thing", "change"):
         db.execute(f"UPDATE {table} SET modseq = {present}")
-    # The journal holds nothing of this: it begins with all rows anew. A compaction that was under way never was.
-    db.execute("DELETE FROM journal")
+    # A compaction that was under way never was.
     db.execute("DELETE FROM pack WHERE state = 'copying'")
 
 
