@@ -41,6 +41,7 @@ def undelete(run: Running, txn: t.Undelete) -> t.Uids:
 def collect(run: Running, txn: t.Collect) -> t.Collected:
     """The undelete window ends for what was expunged before a time."""
     account_id = _not_held(run, txn.account)
+    run.doomed = True  # large copies whose session is gone are looked for
     rows: Any = run.db.execute(
         "SELECT id, email_id, size, at FROM expunged WHERE account_id = ? ORDER BY id LIMIT ?", (account_id, txn.limit)
     ).fetchall()
