@@ -17,6 +17,7 @@ COMMANDS = {
     "usage": "postrider.commands.usage",
     "backup": "postrider.commands.backup",
     "restore": "postrider.commands.restore",
+    "store": "postrider.commands.store",
 }
 #: What is meant when options come first, or nothing at all.
 DEFAULT = "serve"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import apsw
+
 from postrider.model.ports import Clock
 from postrider.store import client, directory, kind
 from postrider.store.backup import DatabaseFile
+from postrider.store.directory import CannotOpen
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.memory.store import MemoryStore
@@ -19,20 +22,25 @@ from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
 from postrider.store.sqlite.rebuild import Content, Rebuild, Rebuilt
 from postrider.store.sqlite.schema import WrongDatabase
+from postrider.store.sqlite.verify import Verification, Verified
 from postrider.store.survey import Progress
 from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 
 __all__ = [
     "Options",
+    "Rebuilt",
+    "Verified",
     "WriterServer",
     "WrongDatabase",
+    "compact",
     "connect",
     "database_file",
     "memory",
     "open_local",
     "open_writer",
     "rebuild",
+    "verify",
 ]
 
 
@@ -92,3 +100,26 @@ def rebuild(path: Path, content: Content, progress: Progress, clock: Clock, *, w
     `content` makes of a body what is cached about it; `wait` seconds for a server to end. Raises CannotOpen, OSError.
     """
     return Rebuild(path, content, progress, int(clock.now())).run(wait)
+
+
+def verify(path: Path, progress: Progress) -> Verified:
+    """Look at every record and row of a data directory, whether a server runs on it or not. Raises OSError.
+
+    CannotOpen when there is no database that can be read.
+    """
+    try:
+        return Verification(path, PackReader(directory.packs_directory(path)), progress).run()
+    except apsw.Error as error:
+        raise CannotOpen(f"{directory.database_path(path)} cannot be read: {error}") from error
+
+
+def compact(path: Path, options: Options, dead_part: float) -> tuple[int, int]:
+    """Compact the packs of a data directory that is not in use; octets before and after.
+
+    Raises CannotOpen, WrongDatabase, OSError.
+    """
+    committer = SqliteCommitter(path, options)
+    try:
+        return committer.compact(dead_part)
+    finally:
+        committer.close()

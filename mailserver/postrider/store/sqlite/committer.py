@@ -124,6 +124,16 @@ class SqliteCommitter:
         waits = self._upkeep.between()
         return 0.0 if self._doomed else waits
 
+    def compact(self, dead_part: float) -> tuple[int, int]:
+        """Compact at once, for a tool; octets of records before and after. Raises OSError, SyncFailed, apsw.Error."""
+        before = self._octets()
+        self._upkeep.compact_now(dead_part)
+        return before, self._octets()
+
+    def _octets(self) -> int:
+        row: Any = self._db.execute("SELECT coalesce(sum(used), 0) FROM pack").fetchone()
+        return int(row[0])
+
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
         self._upkeep.compaction.join()

@@ -75,6 +75,17 @@ class Upkeep:
             return False
         return True
 
+    def compact_now(self, dead_part: float) -> None:
+        """Compact every pack of which a larger part is dead; nobody must be reading. Raises OSError, apsw.Error."""
+        compaction = self.compaction
+        compaction.dead_part, compaction.grace = dead_part, 0
+        for _ in ("copy", "remove"):
+            compaction.look_now()
+            self._compact_step()
+            while compaction.running:
+                compaction.join()
+                self._compact_step()
+
     def _keep_journal(self) -> float:
         """What is in the packs becomes durable in time, what could not be written is tried again."""
         journal, moment = self._journal, self._hands.clock.monotonic()

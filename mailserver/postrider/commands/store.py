@@ -1,0 +1,80 @@
+"""`postrider-server store`: verifies, rebuilds and compacts what is kept in a data directory."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from postrider.app import storage
+from postrider.app.storage import Rebuilt
+from postrider.commands.backup import Progress, Quiet, told
+from postrider.commands.terminal import Data
+
+app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+_MIB = 1024 * 1024
+
+
+@app.callback(no_args_is_help=True)
+def store() -> None:
+    """Look after the files of a data directory: verify them, make a lost database again, take back dead space."""
+
+
+@app.command()
+def verify(data: Data, *, quiet: Quiet = False) -> None:
+    """Read every record and compare it with its row; add up references and counters. The server may run."""
+    with told(), Progress(quiet) as progress:
+        done = storage.verify(data.absolute(), progress.tell)
+    for problem in done.problems:
+        typer.echo(problem, err=True)
+    typer.echo(f"{done.records} records in {done.packs} packs, {done.octets // _MIB} MiB")
+    if done.problems:
+        typer.echo(f"postrider-server: {len(done.problems)} things are wrong", err=True)
+        raise typer.Exit(1)
+    typer.echo("all is well")
+
+
+@app.command()
+def rebuild(data: Data, *, quiet: Quiet = False) -> None:
+    """Make the database again from the packs, with the server stopped. The old database is put aside, not removed."""
+    with told(), Progress(quiet) as progress:
+        done = storage.rebuild(data.absolute(), progress.tell)
+    for line in _said(done):
+        typer.echo(line)
+    for damage in done.damage:
+        typer.echo(str(damage), err=True)
+    if done.lost_bodies or done.damage or done.missing_batches:
+        raise typer.Exit(1)
+
+
+@app.command()
+def compact(
+    data: Data,
+    *,
+    above: Annotated[int, typer.Option(min=1, max=99, help="Percent that must be dead in a pack.")] = 20,
+) -> None:
+    """Copy what is needed out of packs that are partly dead and remove them, with the server stopped.
+
+    A running server does so by itself with packs of which more than half is dead.
+    """
+    with told():
+        before, after = storage.compact(data.absolute(), above / 100)
+    typer.echo(f"{before / _MIB:.1f} MiB before, {after / _MIB:.1f} MiB now")
+
+
+def _said(done: Rebuilt) -> list[str]:
+    lines = [f"{done.accounts} accounts, {done.mailboxes} folders, {done.messages} messages, {done.queued} queue rows"]
+    if done.put_aside:
+        lines.append(f"the old database is now {done.put_aside}")
+    if done.missing_batches:
+        lines.append(f"{done.missing_batches} batches of changes are missing in the journal")
+    if done.delivered_again:
+        lines.append(f"{done.delivered_again} messages that the journal does not know were delivered again")
+    if done.renewed:
+        lines.append(
+            f"{len(done.renewed)} accounts got a new UIDVALIDITY for their folders: " + ", ".join(done.renewed)
+        )
+    if done.lost_bodies:
+        lines.append(f"{done.lost_bodies} bodies are in no pack: their messages cannot be read")
+    return lines
