@@ -64,6 +64,7 @@ async def accounts(reader: Reader) -> AsyncIterator[AccountRow]:
         for row in page:
             yield row
         after = page[-1].name
+        await asyncio.sleep(0)  # the embedded reader never waits, and others are at work in this process
 
 
 @dataclass(frozen=True, slots=True)

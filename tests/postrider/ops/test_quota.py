@@ -5,6 +5,8 @@ import io
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from stored import StillClock, append
 
 from postrider.accounts.directory import Directory
@@ -149,3 +151,14 @@ async def test_a_domain_that_fills_up_is_told_to_the_operator_once_a_level(site)
         await site.use(octets)
     rows = [json.loads(line) for line in site.log.getvalue().splitlines()]
     assert [row["percent"] for row in rows if row["event"] == "quota.domain"] == [85, 96, 100]
+
+
+@given(st.lists(st.integers(0, 120), max_size=40), st.sets(st.integers(1, 100), max_size=5))
+def test_a_percentage_is_told_when_it_is_reached_first_and_after_usage_was_well_below_it(usages, levels):
+    before, waiting = 0, set(levels)
+    for used in usages:
+        reached = quota.reached(used, 100, levels)
+        waiting |= {level for level in levels if used + quota.MARGIN < level}
+        tell, before = quota.told(reached, before, quota.reached(used + quota.MARGIN, 100, levels))
+        assert tell == (reached in waiting)
+        waiting -= {level for level in levels if level <= reached}
