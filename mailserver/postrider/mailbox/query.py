@@ -15,19 +15,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from postrider.mailbox.candidates import Scope, newest_first
+from postrider.mailbox.rows import DAY, condition
 from postrider.mailbox.text import Words
 from postrider.mailbox.view import Picked, View
 from postrider.mime.text import fold
 from postrider.model.mail import Content
 from postrider.protocols.imap import search as s
+from postrider.store.conditions import AllOf
 from postrider.store.ports import Reader
 from postrider.store.search.reading import content_of, header_of, texts_of
 from postrider.store.values import Account, FlagRow, MessageRow
 
-#: Messages looked at between two chances for others to run.
+#: Messages looked at between two chances for others to run: by the store alone, by their flags, by their rows.
+SELECTED = 20_000
 SLICE = 2000
 ROW_SLICE = 200
-DAY = 86400
 
 
 class Depth(enum.IntEnum):
@@ -85,22 +87,36 @@ async def _survivors(search: Search, key: s.Key) -> AsyncIterator[list[Candidate
     """Matching messages: rising in each list, falling from list to list."""
     test = _Test(search)
     view = search.scope.view
-    size = SLICE if depth(key) <= Depth.FLAGS else ROW_SLICE
-    async for chunk in newest_first(search.scope, key, _picked(view, _steps(key)), size):
-        left = [Candidate(at, view.uids[at]) for at in chunk.positions]
-        for step in _steps(chunk.key):
-            left = await test.survivors(left, step)
-            if not left:
-                break
-        if left:
-            yield left
-        await asyncio.sleep(0)
+    async for chunk in newest_first(search.scope, key, _picked(view, _steps(key)), SELECTED):
+        positions, steps = await _selected(search, chunk.positions, _steps(chunk.key))
+        size = ROW_SLICE if steps and depth(steps[-1]) > Depth.FLAGS else SLICE
+        for end in range(len(positions), 0, -size):
+            left = [Candidate(at, view.uids[at]) for at in positions[max(0, end - size) : end]]
+            for step in steps:
+                left = await test.survivors(left, step)
+                if not left:
+                    break
+            if left:
+                yield left
+            await asyncio.sleep(0)
 
 
 def _steps(key: s.Key | None) -> Sequence[s.Key]:
     """What is asked one after the other, the cheapest first."""
     keys = key.keys if isinstance(key, s.And) else (key,)
     return sorted((each for each in keys if each is not None), key=depth)
+
+
+async def _selected(search: Search, positions: list[int], steps: Sequence[s.Key]) -> tuple[list[int], Sequence[s.Key]]:
+    """What the store's rows leave of ascending positions, and what is still to be asked of them."""
+    uids, scope = search.scope.view.uids, search.scope
+    each = [(step, condition(step, search.now)) for step in steps]
+    asked = tuple(one for _, one in each if one is not None)
+    if not asked or positions[-1] - positions[0] > 4 * len(positions) + 16:
+        return positions, steps
+    first, last = uids[positions[0]], uids[positions[-1]]
+    present = set(await scope.reader.select(scope.account, scope.view.mailbox.id, AllOf(asked), first, last))
+    return [at for at in positions if uids[at] in present], [step for step, one in each if one is None]
 
 
 def depth(key: s.Key) -> Depth:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol, overload
 
 from postrider.store import transactions as t
+from postrider.store.conditions import Condition
 from postrider.store.values import (
     Account,
     AccountChanges,
@@ -106,6 +107,12 @@ class Reader(Protocol):
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:
         """UIDs with their flags in UID order, from UID above+1 on; limit 0 is all."""
+        ...
+
+    async def select(
+        self, account: Account, mailbox_id: int, condition: Condition, first: int, last: int
+    ) -> array[int]:
+        """UIDs from `first` to `last` of messages for which a condition holds, rising: callers ask in slices."""
         ...
 
     async def messages(self, account: Account, mailbox_id: int, uids: Sequence[int]) -> Sequence[MessageRow]:

@@ -34,7 +34,8 @@ SCRIPTS = {
     "iso-2022-jp": "会議の資料を送ります。明日カタカナひらがな本日はABC東京都",
     "gb18030": "会议资料北京上海你好世界，中文ABC邮件漢字㐀",
 }
-KINDS = ("body", "text", "subject", "from", "to", "not", "or", "and")
+KINDS = ("body", "text", "subject", "from", "to", "row", "not", "or", "and")
+DAY = 86400
 ENCODINGS = {
     "quoted-printable": lambda data: quopri.encodestring(data).replace(b"\n", b"\r\n"),
     "base64": lambda data: base64.encodebytes(data).replace(b"\n", b"\r\n"),
@@ -49,6 +50,8 @@ class Letter:
     raw: bytes
     fields: list
     texts: list
+    flags: int = 0
+    received: int = NOON
 
 
 class Writer:
@@ -66,6 +69,12 @@ class Writer:
         return self.chance.choice((" ", " ", "")).join(found)
 
     def letter(self):
+        """A message, with flags and a day."""
+        letter = self.content()
+        letter.flags, letter.received = self.chance.randint(0, 31), NOON - self.chance.randint(0, 5 * DAY)
+        return letter
+
+    def content(self):
         charset = self.chance.choice(list(SCRIPTS))
         fields = [
             ("from", f"{self.words('us-ascii', 1).replace(',', '')} <ann@one.test>"),
@@ -117,6 +126,20 @@ class Writer:
         change = self.chance.choice((str, str, str.upper, str.lower, lambda text: unicodedata.normalize("NFD", text)))
         return change(text[at : at + size])
 
+    def row_key(self):
+        """A key that needs no text."""
+        day, number = (NOON // DAY) + self.chance.randint(-3, 3), self.chance.randint(200, 600)
+        return self.chance.choice((
+            (s.HasFlags(1), lambda letter: letter.flags & 1),
+            (s.Not(s.HasFlags(10)), lambda letter: letter.flags & 10 != 10),
+            (s.Sized(larger=True, octets=number), lambda letter: len(letter.raw) > number),
+            (s.Sized(larger=False, octets=number), lambda letter: len(letter.raw) < number),
+            (s.Dated("received", "SINCE", day), lambda letter: letter.received // DAY >= day),
+            (s.Dated("received", "ON", day), lambda letter: letter.received // DAY == day),
+            (s.Dated("saved", "BEFORE", day), lambda _: day > NOON // DAY),
+            (s.Within(True, 2 * DAY), lambda letter: NOON - letter.received <= 2 * DAY),
+        ))  # fmt: skip
+
     def key(self, letters, depth=0):
         """A search key, and whether a letter matches it."""
         kind = self.chance.choice(KINDS if depth < 2 else KINDS[:2])
@@ -128,7 +151,11 @@ class Writer:
             if kind == "or":
                 return s.Or(one, other), lambda letter: first(letter) or second(letter)
             return s.And((one, other)), lambda letter: first(letter) and second(letter)
-        text = self.asked(letters)
+        if kind == "row":
+            return self.row_key()
+        return self.text_key(kind, self.asked(letters))
+
+    def text_key(self, kind, text):
         wanted = fold(text)
         if kind == "body":
             return s.BodyHas(text, header=False), lambda letter: in_body(letter, wanted)
@@ -181,7 +208,8 @@ async def append(store, letters, mailbox_id=INBOX):
         messages = []
         for letter in letters[start : start + 50]:
             cached, keys = content(letter.raw)
-            messages.append(t.NewMessage(body_of(letter.raw), NOON, cached, thread_keys=keys))
+            body = body_of(letter.raw)
+            messages.append(t.NewMessage(body, letter.received, cached, letter.flags, thread_keys=keys))
         await store.writer.commit(t.Append(ALICE, mailbox_id, tuple(messages)))
 
 

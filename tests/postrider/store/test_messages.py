@@ -1,11 +1,15 @@
 """Conformance: messages in folders, in every implementation."""
 
 import asyncio
+import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from stored import ALICE, BOB, INBOX, NOON, append, body_of, intake
 
 from postrider.store import transactions as t
+from postrider.store.conditions import AllOf, AnyOf, Between, HasFlags, HasKeyword, Opposite, holds
 from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import Blob, Changes, Flag, FlagRow
 
@@ -267,3 +271,47 @@ async def test_many_transactions_at_once_keep_their_order_and_answers(commit, re
     rows = await reader.messages(ALICE, INBOX, [uid for result in results for uid in result.target])
     assert [await reader.body(ALICE, row.blob) for row in rows] == [b"%d" % n for n in range(300)]
     assert [result.target for result in results] == [(n + 1,) for n in range(300)]
+
+
+KEYWORDS = ("$Junk", "work", "a")
+numbers = st.none() | st.integers(0, 60)
+conditions = st.recursive(
+    st.one_of(
+        st.builds(HasFlags, st.integers(0, 31)),
+        st.builds(HasKeyword, st.sampled_from(["$junk", "WORK", "a", "or"])),
+        st.builds(Between, st.just("size"), numbers, numbers),
+        st.builds(
+            Between, st.sampled_from(["received", "saved"]), st.none() | st.integers(NOON - 9, NOON + 9), numbers
+        ),
+    ),
+    lambda inner: st.one_of(
+        st.builds(AllOf, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(AnyOf, st.lists(inner, max_size=3).map(tuple)),
+        st.builds(Opposite, inner),
+    ),
+    max_leaves=6,
+)
+
+
+async def test_conditions_are_tested_as_they_are_defined(commit, reader, clock):
+    chance = random.Random(4)
+    for _ in range(40):
+        clock.seconds = NOON + chance.randint(-9, 9)
+        words = tuple(chance.sample(KEYWORDS, chance.randint(0, 3)))
+        body = body_of(b"x" * chance.randint(0, 60))
+        message = t.NewMessage(body, NOON + chance.randint(-9, 9), b"", chance.randint(0, 31), words)
+        await commit(t.Append(ALICE, INBOX, (message,)))
+    await commit(t.SetFlags(ALICE, INBOX, (7, 8), FlagChange.ADD, Flag.DELETED, ()))
+    await commit(t.Expunge(ALICE, INBOX, (7, 8)))
+    rows = await reader.messages(ALICE, INBOX, range(1, 41))
+
+    @settings(max_examples=40, deadline=None)
+    @given(conditions, st.integers(0, 45), st.integers(0, 45))
+    def check(condition, first, last):
+        asking = reader.select(ALICE, INBOX, condition, first, last)
+        with pytest.raises(StopIteration) as done:  # an embedded reader answers without waiting
+            asking.send(None)
+        right = [row.uid for row in rows if first <= row.uid <= last and holds(condition, row)]
+        assert list(done.value.value) == right
+
+    check()

@@ -8,6 +8,7 @@ from typing import Any
 
 from postrider.model.ports import Clock
 from postrider.store import transactions as t
+from postrider.store.conditions import Condition, holds
 from postrider.store.feed import LocalFeed
 from postrider.store.memory import folders, keeping, mail, owned, queue
 from postrider.store.memory.account_reader import AccountReader
@@ -120,6 +121,14 @@ class MemoryReader(AccountReader):
         found = [message for uid, message in folder.messages.items() if uid > above] if folder else []
         rows = [FlagRow(message.uid, message.modseq, message.flags, message.keywords) for message in found]
         return rows[:limit] if limit else rows
+
+    async def select(
+        self, account: Account, mailbox_id: int, condition: Condition, first: int, last: int
+    ) -> array[int]:
+        """UIDs of messages for which a condition holds."""
+        folder = (await self._owner(account)).folders.get(mailbox_id)
+        rows = [message.row() for uid, message in folder.messages.items() if first <= uid <= last] if folder else []
+        return array("I", (row.uid for row in rows if holds(condition, row)))
 
     async def messages(self, account: Account, mailbox_id: int, uids: Sequence[int]) -> Sequence[MessageRow]:
         """Rows of these UIDs in UID order."""

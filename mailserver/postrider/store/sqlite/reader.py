@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import apsw
 
 from postrider.store.blobs import BlobReader, Moved
-from postrider.store.sqlite import reads
+from postrider.store.conditions import Condition
+from postrider.store.sqlite import reads, selection
 from postrider.store.sqlite.account_reader import AccountReader
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, Blob, Changes, FlagRow, MailboxRow, MessageRow, QueueRow
@@ -47,6 +48,12 @@ class SqliteReader(AccountReader):
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:
         """UIDs with their flags in UID order."""
         return reads.flags(self._db, await self._owner(account), mailbox_id, above, limit)
+
+    async def select(
+        self, account: Account, mailbox_id: int, condition: Condition, first: int, last: int
+    ) -> array[int]:
+        """UIDs of messages for which a condition holds."""
+        return selection.select(self._db, (await self._owner(account), mailbox_id), condition, (first, last))
 
     async def messages(self, account: Account, mailbox_id: int, uids: Sequence[int]) -> Sequence[MessageRow]:
         """Rows of these UIDs in UID order."""
