@@ -12,6 +12,7 @@ import msgspec
 
 from postrider.mime.addresses import AddressParser
 from postrider.mime.attributes import attributes
+from postrider.mime.delimiters import Delimiters
 from postrider.mime.encoding import IDENTITY, decoded_size
 from postrider.mime.envelope import MESSAGE_FIELDS, PART_FIELDS, Fields, envelope, first_fields, value
 from postrider.mime.header import (
@@ -41,12 +42,8 @@ MAX_HEADER = 256 * 1024
 MAX_PART_HEADER = 64 * 1024
 #: Octets of fields that are kept of all parts together; parts behind them are told as plain text.
 MAX_KEPT = 512 * 1024
-#: Lines that begin like a boundary and are none, before boundaries are looked for no more.
-MAX_FALSE_BOUNDARIES = 20_000
 #: RFC 2046 §5.1.1 says 70; more occurs.
 MAX_BOUNDARY = 8192
-#: Octets that may follow a boundary on its line.
-MAX_PADDING = 1000
 #: Lines are counted by blocks of this many octets.
 BLOCK = 1 << 20
 
@@ -91,16 +88,6 @@ def examine(data: Octets, completion: bytes = b"") -> tuple[Content, tuple[bytes
 
 
 @dataclass(slots=True)
-class _Boundary:
-    """An open multipart's boundary and its next delimiter line at or after where we last asked."""
-
-    needle: bytes  # with the line break before it
-    at: int = -1  # where its "--" begins
-    after: int = 0  # where the next line begins
-    closing: bool = False
-
-
-@dataclass(slots=True)
 class _Place:
     """Where a part begins and what is expected there."""
 
@@ -111,14 +98,13 @@ class _Place:
 
 
 class _Scanner:
-    """One scan; `open` are the multiparts we are in, outermost first."""
+    """One scan; it goes down into parts as deep as MAX_DEPTH lets it."""
 
     def __init__(self, data: Octets) -> None:
         self.data = data
         self.size = len(data)
-        self.open: list[_Boundary] = []
+        self.delimiters = Delimiters(data)
         self.parts = 0
-        self.false_boundaries = 0
         self.kept = 0
         self.addresses = AddressParser()
         self._newlines: list[int] = []
@@ -128,10 +114,8 @@ class _Scanner:
         self.parts += 1
         start = place.start
         limit = self.size if not place.depth else min(self.size, start + MAX_PART_HEADER)
-        level = self._next(start) if self.open else -1
-        if level >= 0:
-            limit = min(limit, self.open[level].at)  # without an empty line all is header
-        body = header_end(self.data, start, limit)
+        self.delimiters.seek(start)
+        body = header_end(self.data, start, min(limit, self.delimiters.at))  # without an empty line all is header
         block = self.data[start : min(body, start + MAX_HEADER)]
         found = first_fields(block, MESSAGE_FIELDS if place.message else PART_FIELDS)
         if place.depth:
@@ -167,18 +151,17 @@ class _Scanner:
         children: list[Part] = []
         position = body
         if boundary and len(boundary) <= MAX_BOUNDARY and place.depth < MAX_DEPTH:
-            mine = _Boundary(b"\n--" + boundary)
-            level = len(self.open)
-            self.open.append(mine)
+            delimiters = self.delimiters
+            level = delimiters.open(boundary)
             # RFC 2046 §5.1.5
             default = _MESSAGE if subtype == b"digest" else _TEXT
-            while self._next(position) == level and not mine.closing and self.parts < MAX_PARTS:
-                child, _ = self.part(_Place(mine.after, place.depth + 1, default))
+            while delimiters.seek(position) == level and not delimiters.closing and self.parts < MAX_PARTS:
+                child, _ = self.part(_Place(delimiters.after, place.depth + 1, default))
                 children.append(child)
                 position = child.end
-            if mine.closing and self._next(position) == level:
-                position = mine.after
-            del self.open[level:]
+            if delimiters.seek(position) == level and delimiters.closing:
+                position = delimiters.after
+            delimiters.close(level)
         end = self._content_end(body, position)
         if children:
             # A last part without anything ends behind the line break that the next delimiter has in common with it.
@@ -196,49 +179,11 @@ class _Scanner:
         end = self._content_end(body, body)
         return Part(body, body, end, lines=self._lines(body, end), decoded=end - body), MailEnvelope(), end
 
-    def _next(self, position: int) -> int:
-        """Level of the multipart whose delimiter comes next at or after position, -1 where none does."""
-        best, level, length = self.size, -1, 0
-        for index, boundary in enumerate(self.open):
-            if boundary.at < position:
-                self._find(boundary, position)
-            at = boundary.at
-            # A line that is the delimiter of several is that of the longest, and of two alike the inner one's.
-            if at < best or (at == best < self.size and len(boundary.needle) >= length):
-                best, level, length = at, index, len(boundary.needle)
-        return level
-
-    def _find(self, boundary: _Boundary, position: int) -> None:
-        needle = boundary.needle
-        search = max(0, position - 1)
-        while self.false_boundaries < MAX_FALSE_BOUNDARIES:
-            found = self.data.find(needle, search, self.size)
-            if found < 0:
-                break
-            behind = found + len(needle)
-            rest, line_break, _ = self.data[behind : behind + 4].partition(b"\n")
-            if rest == b"\r" and line_break:  # as nearly all are
-                boundary.at, boundary.closing, boundary.after = found + 1, False, behind + 2
-                return
-            if not line_break:
-                rest, line_break, _ = self.data[behind : behind + MAX_PADDING].partition(b"\n")
-            closing = rest.startswith(b"--")
-            # RFC 2046 §5.1.1 wants no more than the boundary at the beginning of the line. But many write boundaries
-            # that begin like others: so white space has to follow it.
-            if rest[2:3].isspace() or len(rest) == 2 if closing else rest[:1].isspace() or not rest:
-                boundary.at, boundary.closing = found + 1, closing
-                boundary.after = behind + len(rest) + len(line_break)
-                return
-            self.false_boundaries += 1
-            search = behind
-        boundary.at = self.size
-
     def _content_end(self, body: int, position: int) -> int:
         """End of the content that begins at body: the next delimiter's line break at or after position, or the end."""
-        level = self._next(position) if self.open else -1
-        if level < 0:
+        if self.delimiters.seek(position) < 0:
             return self.size
-        end = self.open[level].at - 1  # the delimiter's own line break
+        end = self.delimiters.at - 1  # the delimiter's own line break
         if self.data[end - 1 : end] == b"\r":
             end -= 1
         return max(body, end)

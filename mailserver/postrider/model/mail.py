@@ -11,8 +11,8 @@ import enum
 import msgspec
 
 
-class MailValue(msgspec.Struct, frozen=True, array_like=True):
-    """The common shape: immutable, compact when cached."""
+class MailValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The common shape: immutable, compact when cached; without cycles, so the garbage collector passes them over."""
 
 
 class MailAddress(MailValue, frozen=True):
