@@ -96,7 +96,8 @@ class Local:
         self.picture.declared.look()
         await self._reconcile()
         if self.picture.previous is None:
-            self.say("Nothing to serve yet: it needs a MailServer, and the files are watched.")
+            needs = "what is said above" if self._told else "a MailServer"
+            self.say(f"Nothing to serve yet: it needs {needs}, and the files are watched.")
         while self.picture.previous is None and not self._stop.is_set():
             await self._pause()
             if self.picture.declared.look():
@@ -282,13 +283,17 @@ def _condition(status: Mapping[str, Any], type_: str) -> Mapping[str, Any]:
     return next((row for row in status.get("conditions", ()) if row["type"] == type_), {})
 
 
+#: Reasons of what waits for another object: here it comes from nobody but the reader of this.
+_AWAITED = frozenset({"Pending", "SecretNotFound"})
+
+
 def _trouble(status: Mapping[str, Any]) -> str:
     """What somebody should do something about; "" for what passes by itself."""
     ready = _condition(status, "Ready")
     if ready.get("status") == "True" or not ready:
         return ""
     stalled = _condition(status, "Stalled").get("status") == "True"
-    return f"{ready['reason']}: {ready['message']}" if stalled or ready["reason"] == "Pending" else ""
+    return f"{ready['reason']}: {ready['message']}" if stalled or ready["reason"] in _AWAITED else ""
 
 
 def _published(path: Path) -> Snapshot | None:
