@@ -144,16 +144,19 @@ class Writer:
         """A search key, and whether a letter matches it."""
         kind = self.chance.choice(KINDS if depth < 2 else KINDS[:2])
         if kind in ("not", "or", "and"):
-            one, first = self.key(letters, depth + 1)
-            if kind == "not":
-                return s.Not(one), lambda letter: not first(letter)
-            other, second = self.key(letters, depth + 1)
-            if kind == "or":
-                return s.Or(one, other), lambda letter: first(letter) or second(letter)
-            return s.And((one, other)), lambda letter: first(letter) and second(letter)
+            return self.several(kind, letters, depth)
         if kind == "row":
             return self.row_key()
         return self.text_key(kind, self.asked(letters))
+
+    def several(self, kind, letters, depth):
+        one, first = self.key(letters, depth + 1)
+        if kind == "not":
+            return s.Not(one), lambda letter: not first(letter)
+        other, second = self.key(letters, depth + 1)
+        if kind == "or":
+            return s.Or(one, other), lambda letter: first(letter) or second(letter)
+        return s.And((one, other)), lambda letter: first(letter) and second(letter)
 
     def text_key(self, kind, text):
         wanted = fold(text)
