@@ -172,7 +172,7 @@ async def delete(session: ImapSession, event: e.Delete) -> None:
 async def rename(session: ImapSession, event: e.Rename) -> None:
     """RENAME."""
     row = await session.folder(event.mailbox)
-    await session.user.actions.rename(row.id, event.name)
+    await session.user.actions.rename(session.deps.store.reader, row, event.name)
     await session.finish("Renamed")
 
 

@@ -14,8 +14,9 @@ from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox
 from postrider.mailbox.names import normal_name
 from postrider.store import transactions as t
+from postrider.store.names import INBOX_ID
 from postrider.store.ports import Reader, Writer
-from postrider.store.values import Account, Flag
+from postrider.store.values import Account, Flag, MailboxRow
 
 #: Messages that one transaction changes at most: 10 to 20 ms, measured in a folder of a million.
 SLICE = 500
@@ -167,9 +168,16 @@ class Actions:
         """Remove a folder with its messages."""
         await self.writer.commit(t.DeleteMailbox(self.account, mailbox_id, self.allowed.keep))
 
-    async def rename(self, mailbox_id: int, name: str) -> None:
-        """Rename a folder and those below it. Raises StoreError(INVALID) for a name no folder may have."""
-        await self.writer.commit(t.RenameMailbox(self.account, mailbox_id, normal_name(name)))
+    async def rename(self, reader: Reader, folder: MailboxRow, name: str) -> None:
+        """Rename a folder and those below it. Raises StoreError(INVALID) for a name no folder may have.
+
+        INBOX stays and gives its messages away (RFC 9051 §6.3.6): many of them slice by slice, each in one of the two.
+        """
+        if folder.id == INBOX_ID and folder.messages > SLICE:
+            made = await self.create(name)
+            await self.move(INBOX_ID, await reader.uids(self.account, INBOX_ID), made.id)
+            return
+        await self.writer.commit(t.RenameMailbox(self.account, folder.id, normal_name(name)))
 
     async def subscribe(self, name: str, *, subscribed: bool) -> None:
         """Subscribe or unsubscribe a name."""

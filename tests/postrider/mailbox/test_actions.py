@@ -84,6 +84,15 @@ async def test_move_store_and_expunge_in_slices(store, alice):
     assert (await store.reader.mailbox(ALICE, 3)).messages == MANY - 10
 
 
+async def test_a_large_inbox_is_renamed(store, alice):
+    inbox = await store.reader.mailbox(ALICE, INBOX)
+    await alice.rename(store.reader, inbox, "old/mail")
+    (made,) = [row for row in await store.reader.mailboxes(ALICE) if row.name == "old/mail"]
+    assert (made.messages, (await store.reader.mailbox(ALICE, INBOX)).messages) == (MANY, 0)
+    assert await alice.rename(store.reader, made, "new") is None
+    assert (await store.reader.mailbox(ALICE, made.id)).name == "new"
+
+
 async def test_append_obeys_both_quotas(store):
     new = t.NewMessage(body_of(b"x" * 10), 0, b"")
     for allowed in (Allowance(quota_bytes=330), Allowance(domain_quota_bytes=330)):
