@@ -1,7 +1,8 @@
 """Brings the write-ahead log into the database, beside the commits, so that nobody's answer waits for it.
 
 A thread copies what is in the WAL while batches go on. The WAL begins anew only when all of it is copied at a moment
-without a writer: so when the thread has caught up, the little that came meanwhile is copied between two batches.
+without a writer: so the thread goes again over what came meanwhile until that is little, and then the little is copied
+between two batches.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from pathlib import Path
 import apsw
 
 from postrider.store.sqlite import database
+
+#: Pages that are copied between two batches without anybody noticing, and rounds until it is done all the same.
+_LITTLE = 256
+_ROUNDS = 8
 
 
 class Checkpointer:
@@ -28,6 +33,8 @@ class Checkpointer:
         self._failed = failed
         self._aside: threading.Thread | None = None
         self._begin_at = limit
+        #: The WAL's length when the thread's present round began, and which it is.
+        self._begun = self._round = 0
         #: The WAL's length after the last commit, in pages.
         self.pages = 0
         db.set_wal_hook(self._committed)
@@ -36,11 +43,13 @@ class Checkpointer:
         """To be called between batches. Raises apsw.Error."""
         if self._aside is None:
             if self.pages >= self._begin_at:
-                self._aside = threading.Thread(target=self._copy, name="store-checkpoint", daemon=True)
-                self._aside.start()
+                self._start(1)
         elif not self._aside.is_alive():
-            self._aside = None
-            self.finish()
+            if self.pages - self._begun > _LITTLE and self._round < _ROUNDS:
+                self._start(self._round + 1)
+            else:
+                self._aside = None
+                self.finish()
 
     def finish(self) -> None:
         """Copy now what is there. Raises apsw.Error."""
@@ -49,6 +58,11 @@ class Checkpointer:
         pages, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         # What a reader still needs stays; trying again at once would only sync again.
         self._begin_at = self._limit if copied >= pages else pages + self._limit // 4
+
+    def _start(self, number: int) -> None:
+        self._begun, self._round = self.pages, number
+        self._aside = threading.Thread(target=self._copy, name="store-checkpoint", daemon=True)
+        self._aside.start()
 
     def _copy(self) -> None:
         try:
