@@ -43,6 +43,7 @@ def fold(text: str) -> str:
         plain = _IGNORED.sub("", text)
         # Case folding may compose what has to be decomposed again, and decomposition may give capitals (U+1D2C).
         folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
+        folded = folded.replace("\u0131", "i")  # RFC 5051: the title case of a dotless i is I
     if "\x00" in folded:
         folded = folded.replace("\x00", " ")
     return " ".join(folded.split())
