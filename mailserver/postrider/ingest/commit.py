@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from postrider.accounts import room
 from postrider.ingest.content import content
 from postrider.ingest.message import Message
 from postrider.ingest.route import LOCAL
 from postrider.mailbox import actions
-from postrider.model.envelope import Recipient
+from postrider.model.envelope import Recipient, Source
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply
 from postrider.store.ports import Writer
 from postrider.store.transactions import Deliver, Enqueue, Intake, IntakeDone, Reason, StoreError
@@ -24,15 +25,21 @@ REPLIES: Mapping[Reason, Reply] = {
 }
 
 
-async def commit(writer: Writer, intake: Intake) -> IntakeDone:
+async def commit(writer: Writer, intake: Intake, when_full: Reply) -> IntakeDone:
     """Make it durable. Raises Refused with the reply to give; then nothing was kept. Other StoreErrors pass through."""
     try:
         return await actions.deliver(writer, intake)
     except StoreError as error:
-        reply = REPLIES.get(error.reason)
+        reply = when_full if error.reason is Reason.OVER_QUOTA else REPLIES.get(error.reason)
         if reply is None:
             raise
         raise Refused(reply) from error
+
+
+def when_full(message: Message) -> Reply:
+    """What is said of a message that has one mailbox to go to, which is full."""
+    local = message.routed.local
+    return room.full(message.directory, local[0].mailbox) if local else room.DEFERRED
 
 
 def intake(message: Message) -> Intake:
@@ -63,14 +70,16 @@ def intake(message: Message) -> Intake:
 
 
 def _deliver(message: Message) -> Iterator[Deliver]:
-    directory = message.directory
-    for one in message.routed.local:
+    directory, routed = message.directory, message.routed
+    # Where it is all there is, and the sender still listens, a full mailbox is said to him; else the queue tries again.
+    alone = message.arrival.source is not Source.OWN and len(routed.local + routed.remote + routed.dead) == 1
+    for one in routed.local:
         yield Deliver(
             account_of(one.mailbox.namespace, one.mailbox.address),
             message.prefix.local,
             special_use=message.verdict.special_use,
             quota_bytes=directory.policy(one.mailbox).quota_bytes,
-            recipient=str(one.recipient.address),
+            recipient="" if alone else str(one.recipient.address),
             notify=one.recipient.notify.value,
             orcpt=one.recipient.orcpt,
             domain_quota_bytes=directory.domain_quota(one.mailbox),

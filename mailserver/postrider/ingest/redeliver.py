@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from postrider.accounts import room
 from postrider.ingest import stamp
-from postrider.ingest.commit import commit, intake
+from postrider.ingest.commit import commit, intake, when_full
 from postrider.ingest.message import Message, Prefix
 from postrider.ingest.ports import Ports, arrive
 from postrider.ingest.receipt import Receipt, receipt_for
@@ -15,7 +14,7 @@ from postrider.ingest.spool import Spool
 from postrider.model.address import Address
 from postrider.model.envelope import Envelope, Notify, Recipient, Source
 from postrider.model.reply import Refused, Reply
-from postrider.store.transactions import Outcome, Reason, Settlement, StoreError
+from postrider.store.transactions import Outcome, Settlement
 from postrider.store.values import QueueRow
 
 DELIVERED = Reply(250, "2.1.5", "Delivered")
@@ -35,21 +34,12 @@ async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> tuple[Reply, R
         once_more = msgspec.structs.replace(
             intake(message), count=False, account=row.account, body_type=row.body, smtputf8=row.smtputf8
         )
-        done = await commit(ports.store.writer, once_more)
+        done = await commit(ports.store.writer, once_more, when_full(message))
         return DELIVERED, receipt_for(message, done, ports.random)
     except Refused as refused:
         return refused.reply, None
-    except StoreError as error:
-        if error.reason is not Reason.OVER_QUOTA:
-            raise
-        return _full(message), None
     finally:
         spool.close()
-
-
-def _full(message: Message) -> Reply:
-    """What the sender is told in the end; one recipient of a row is one mailbox, but for an alias made meanwhile."""
-    return room.full(message.directory, message.routed.local[0].mailbox)
 
 
 def _message(ports: Ports, spool: Spool, row: QueueRow) -> Message:

@@ -87,6 +87,13 @@ async def test_over_quota_waits_in_the_queue_and_others_are_delivered(site, enve
     assert row.destination == "local/default/small@one.test"
 
 
+async def test_over_quota_alone_is_said_to_who_still_listens(site, envelope) -> None:
+    reply = await site.take(HEADER + b"\r\n" + b"x" * 2000, envelope("small@one.test"))
+    assert str(reply) == "452 4.2.2 The mailbox is full, try again later"
+    assert await site.store.reader.queue() == []
+    assert sum((await site.store.reader.counters()).values()) == 0
+
+
 @pytest.mark.parametrize("size", [10, IN_MEMORY, IN_MEMORY + 1, 1_000_000])
 @pytest.mark.parametrize("chunk", [1000, 1 << 16])
 async def test_bytes_arrive_as_they_were_sent(site, envelope, size, chunk) -> None:
