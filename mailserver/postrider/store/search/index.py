@@ -114,13 +114,15 @@ class Index:
             gone = self._db.total_changes() - before
             self._db.execute("UPDATE folder SET documents = documents - ? WHERE id = ?", (gone, folder.id))
 
-    def forget(self, folder: Folder) -> None:
-        """Take a folder out with all its messages, in slices; whoever is interrupted begins again."""
-        # Nothing is covered any more before the first of them is gone.
+    def forget(self, folder: Folder) -> bool:
+        """Take a slice of a folder out, or the folder when nothing is left in it; True when it is gone."""
+        # Nothing is covered any more before the first message is gone.
         self._db.execute("UPDATE folder SET indexed = 0 WHERE id = ?", (folder.id,))
         for uids in self.uids(folder):
             self.remove(folder, uids)
+            return False
         self._db.execute("DELETE FROM folder WHERE id = ?", (folder.id,))
+        return True
 
     def close(self) -> None:
         """Close in good order, or as well as it goes."""

@@ -67,6 +67,7 @@ class Indexer:
         self._index: Index | None = None
         #: The modseq up to which an account was looked at, and how many of its messages are not indexed yet.
         self._done: dict[Account, int] = {}
+        self._present: set[Account] = set()
         self._waiting: dict[Account, int] = {}
         #: When a folder was last rid of what is gone, and when an account must be looked at for that.
         self._cleaned: dict[int, float] = {}
@@ -103,6 +104,7 @@ class Indexer:
         if self._index is not None and self._index.is_there():
             return self._index
         self.close()
+        self._present = set()
         self._done.clear()
         self._waiting.clear()
         build = int.from_bytes(self._ports.random.token(7))
@@ -122,11 +124,12 @@ class Indexer:
                 if self._done.get(row.name) != row.modseq or self._due.get(row.name, now) < now:
                     more = not await self._account(index, row) or more
             last = rows[-1].name
-        for account in index.accounts():
+        for account in index.accounts() if present != self._present else ():
             if account not in present:
-                self._forget(index, index.folders(account).values())
+                await self._forget(index, index.folders(account).values())
                 for known in (self._done, self._waiting, self._due):
                     known.pop(account, None)
+        self._present = present
         self._ports.metrics.observe("postrider_search_waiting_messages", sum(self._waiting.values()))
         return more
 
@@ -135,14 +138,14 @@ class Indexer:
         self._due.pop(row.name, None)
         mailboxes = await self._ports.reader.mailboxes(row.name)
         known = index.folders(row.name)
-        self._forget(index, [known[gone] for gone in known.keys() - {each.uidvalidity for each in mailboxes}])
+        await self._forget(index, [known[gone] for gone in known.keys() - {each.uidvalidity for each in mailboxes}])
         waiting, done = 0, True
         for mailbox in mailboxes:
             folder = known.get(mailbox.uidvalidity)
             if folder is None or folder.mailbox != mailbox.id:
                 folder = index.open_folder(row.name, mailbox.uidvalidity, mailbox.id)
             if folder.indexed >= mailbox.uidnext:  # an older database was put in the place of ours
-                self._forget(index, [folder])
+                await self._forget(index, [folder])
                 folder = index.open_folder(row.name, mailbox.uidvalidity, mailbox.id)
             folder, complete = await self._folder(index, folder, mailbox)
             if complete:
@@ -209,7 +212,8 @@ class Indexer:
             rows = await self._ports.reader.flags(folder.account, mailbox.id, above=uids[0] - 1, limit=len(uids))
             index.remove(folder, sorted({*uids} - {row.uid for row in rows}))
 
-    def _forget(self, index: Index, folders: Collection[Folder]) -> None:
+    async def _forget(self, index: Index, folders: Collection[Folder]) -> None:
         for folder in folders:
-            index.forget(folder)
+            while not index.forget(folder):  # noqa: ASYNC110 -- others run after each slice
+                await asyncio.sleep(0)
             self._cleaned.pop(folder.id, None)

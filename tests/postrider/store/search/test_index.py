@@ -186,7 +186,9 @@ async def test_removed_messages_and_folders_are_gone(make, lookup):
     assert await ask(lookup, has("words")) == [10, 9, 8, 7, 6, 5, 4, 1]
     assert await ask(lookup, has("ann", Part.SENDER)) == [10, 9, 8, 7, 6, 5, 4, 1]
     assert index.folders(ALICE)[7].documents == 8
-    index.forget(index.folders(ALICE)[7])
+    assert not index.forget(index.folders(ALICE)[7])
+    assert (await lookup.covered(ALICE, 7)).uid == 0
+    assert index.forget(index.folders(ALICE)[7])
     assert await lookup.covered(ALICE, 7) is None
     assert index.accounts() == []
 
