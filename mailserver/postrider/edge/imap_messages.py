@@ -110,7 +110,7 @@ async def copy(session: ImapSession, event: e.Copy) -> None:
         return
     view, actions = session.view, session.user.actions
     picked = view.pick(event.messages, by_uid=event.by_uid)
-    uids = [uid for chunk in picked.chunks(STORE_SLICE) for uid in view.uids_at(chunk)]
+    uids = view.uids_of(picked)
     target = await _target(session, event.mailbox)
     if target is None:
         return

@@ -142,6 +142,13 @@ class View:
         uids = self.uids
         return tuple([uids[at] for at in positions])
 
+    def uids_of(self, picked: Picked) -> array[int]:
+        """The UIDs of picked messages: a million are copied, not counted out."""
+        found = array("I")
+        for start, stop in picked.ranges:
+            found += self.uids[start:stop]
+        return found
+
     def _of_uids(self, ranges: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         highest = self.uids[-1] if self.uids else 0
         for first, last in ranges:

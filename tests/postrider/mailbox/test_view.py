@@ -35,6 +35,7 @@ def test_uid_sets(uids: set[int], ranges: list[tuple[int, int]]) -> None:
     wanted = sorted(uid for uid in uids if any(min(pair) <= uid <= max(pair) for pair in ends))
     picked = view.pick(tuple(ranges), by_uid=True)
     assert [uid for chunk in picked.chunks(3) for uid in view.uids_at(chunk)] == wanted
+    assert list(view.uids_of(picked)) == wanted
     assert len(picked) == len(wanted)
 
 
