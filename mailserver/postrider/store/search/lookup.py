@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -86,42 +86,45 @@ class IndexLookup:
         self._events = events
         self._db: apsw.Connection | None = None
         self._inode = 0
-        self._lock = threading.Lock()
+        # A thread of its own: who waits for an answer keeps none of those that others need.
+        self._thread = ThreadPoolExecutor(1, "search")
 
     async def covered(self, account: Account, uidvalidity: int) -> Covered | None:
         """See Lookup."""
-        return await asyncio.to_thread(self._ask, lambda db: _covered(db, account, uidvalidity))
+        return await self._answer(lambda db: _covered(db, account, uidvalidity))
 
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """See Lookup."""
-        return await asyncio.to_thread(self._ask, lambda db: _page(db, covered, wanted, (limit, most)))
+        return await self._answer(lambda db: _page(db, covered, wanted, (limit, most)))
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
         """See Lookup."""
-        return await asyncio.to_thread(self._ask, lambda db: _ranked(db, account, words, limit))
+        return await self._answer(lambda db: _ranked(db, account, words, limit))
 
     def close(self) -> None:
         """Release the file."""
-        with self._lock:
-            self._drop()
+        self._thread.submit(self._drop)
+        self._thread.shutdown()
+
+    async def _answer(self, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, question)
 
     def _ask(self, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
-        with self._lock:
-            try:
-                db = self._present()
-                if db is None:
-                    return None
-                db.execute("BEGIN")
-                try:
-                    return question(db)
-                finally:
-                    db.execute("COMMIT")
-            except apsw.Error as error:
-                self._drop()
-                self._events.emit("search.unusable", exc_info=True)
-                if isinstance(error, file.DAMAGE):
-                    self._throw_away()
+        try:
+            db = self._present()
+            if db is None:
                 return None
+            db.execute("BEGIN")
+            try:
+                return question(db)
+            finally:
+                db.execute("COMMIT")
+        except apsw.Error as error:
+            self._drop()
+            self._events.emit("search.unusable", exc_info=True)
+            if isinstance(error, file.DAMAGE):
+                self._throw_away()
+            return None
 
     def _present(self) -> apsw.Connection | None:
         """The connection to the file that is there now."""
