@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 
 from postrider.accounts import room
 from postrider.ingest.content import content
 from postrider.ingest.message import Message
 from postrider.ingest.route import LOCAL
+from postrider.ingest.spool import IN_MEMORY
 from postrider.mailbox import actions
 from postrider.model.envelope import Recipient, Source
 from postrider.model.reply import LOCAL_ERROR, Refused, Reply
@@ -40,6 +42,13 @@ def when_full(message: Message) -> Reply:
     """What is said of a message that has one mailbox to go to, which is full."""
     local = message.routed.local
     return room.full(message.directory, local[0].mailbox) if local else room.DEFERRED
+
+
+async def transaction(message: Message) -> Intake:
+    """As `intake`; a large message is scanned in a thread, so that others are served meanwhile."""
+    if message.spooled.body.size <= IN_MEMORY:
+        return intake(message)
+    return await asyncio.to_thread(intake, message)
 
 
 def intake(message: Message) -> Intake:

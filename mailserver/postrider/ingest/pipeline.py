@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from postrider.ingest import stamp
 from postrider.ingest.announce import Announcer
 from postrider.ingest.authors import author_examiner
-from postrider.ingest.commit import NO_SPACE, commit, intake, when_full
+from postrider.ingest.commit import NO_SPACE, commit, transaction, when_full
 from postrider.ingest.examine import Examiners, Subject, examine
 from postrider.ingest.judge import judge
 from postrider.ingest.message import Arrival, Message, Prefix
@@ -120,7 +120,7 @@ class Ingest:
                 message.verdict = await self._judged(message)
             self._route(message)
             self._stamp(message)
-            done = await commit(self._ports.store.writer, intake(message), when_full(message))
+            done = await commit(self._ports.store.writer, await transaction(message), when_full(message))
             receipt = receipt_for(message, done, self._ports.random)
         finally:
             spool.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from postrider.ingest import stamp
-from postrider.ingest.commit import commit, intake, when_full
+from postrider.ingest.commit import commit, transaction, when_full
 from postrider.ingest.message import Message, Prefix
 from postrider.ingest.ports import Ports, arrive
 from postrider.ingest.receipt import Receipt, receipt_for
@@ -32,7 +32,11 @@ async def redeliver(ports: Ports, spool: Spool, row: QueueRow) -> tuple[Reply, R
             return message.routed.dead[0].reply, None
         # Accepted and counted before: the deliveries take the place of the row.
         once_more = msgspec.structs.replace(
-            intake(message), count=False, account=row.account, body_type=row.body, smtputf8=row.smtputf8
+            await transaction(message),
+            count=False,
+            account=row.account,
+            body_type=row.body,
+            smtputf8=row.smtputf8,
         )
         done = await commit(ports.store.writer, once_more, when_full(message))
         return DELIVERED, receipt_for(message, done, ports.random)
