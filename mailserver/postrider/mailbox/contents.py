@@ -31,7 +31,9 @@ class Contents:
         if cached is not None:
             return cached
         raw = await self._store.reader.body(self._account, row.blob)
-        found, _ = await asyncio.to_thread(examine, raw, row.prefix) if len(raw) > IN_THREAD else examine(raw, row.prefix)
+        found, _ = (
+            await asyncio.to_thread(examine, raw, row.prefix) if len(raw) > IN_THREAD else examine(raw, row.prefix)
+        )
         self._anew[row.email_id] = to_cache(found)
         return found
 
