@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 import socket
 import ssl
@@ -41,6 +42,7 @@ def fill(data: Path, count: int) -> None:
         _count(db, there)
     db.pragma("journal_mode", "wal")
     db.close()
+    os.sync()  # what is measured later is not this
 
 
 async def _append(data: Path) -> None:
