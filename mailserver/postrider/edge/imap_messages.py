@@ -33,7 +33,7 @@ async def search(session: ImapSession, event: e.Search) -> None:
         session.enable_condstore()
     scope = Scope(deps.store.reader, session.user.account, view, deps.index)
     around = query.Search(scope, deps.clock.now())
-    positions, highest = await query.find(around, event.key)
+    positions, highest = await query.find(around, event.key, 1 if _wants_last(event.returns, with_modseq) else 0)
     uids = array("I", [view.uids[at] for at in positions])
     numbers = uids if event.by_uid else array("I", [at + 1 for at in positions])
     found = r.Found(numbers, event.by_uid, highest if with_modseq else None)
@@ -48,6 +48,11 @@ async def search(session: ImapSession, event: e.Search) -> None:
         if returns != {"SAVE"}:  # RFC 9051 §6.4.4.2
             session.engine.untagged(r.esearch(found, returns, session.engine.tag))
     await session.finish(expunge=event.by_uid)
+
+
+def _wants_last(returns: frozenset[str] | None, with_modseq: bool) -> bool:
+    """Only MAX is asked for; with MODSEQ the highest one of all that match is told too (RFC 7162 §3.1.10)."""
+    return returns is not None and "MAX" in returns and returns <= {"MAX", "SAVE"} and not with_modseq
 
 
 def _saved(uids: array[int], returns: frozenset[str]) -> array[int]:

@@ -65,13 +65,18 @@ class Candidate:
         self.uid = uid
 
 
-async def find(search: Search, key: s.Key) -> tuple[array[int], int]:
-    """Positions of matching messages in the view, ascending, and the highest modseq among them (0: not read)."""
+async def find(search: Search, key: s.Key, most: int = 0) -> tuple[array[int], int]:
+    """Positions of matching messages in the view, ascending, and the highest modseq among them (0: not read).
+
+    With `most` about so many of the newest, at least.
+    """
     found: list[int] = []
     highest = 0
     async for left in _survivors(search, key):
         found.extend(candidate.at for candidate in reversed(left))
         highest = max([highest, *(one.flags.modseq for one in left if hasattr(one, "flags"))])
+        if most and len(found) >= most:
+            break
     found.reverse()
     return array("I", found), highest
 

@@ -237,6 +237,7 @@ async def test_esearch_and_saved_results(connect):
         answer = told(await one.ask("UID SEARCH RETURN (MIN MAX COUNT ALL) UNSEEN"))
         assert answer.startswith(b"* ESEARCH (TAG ")
         assert answer.endswith(b") UID COUNT 4 MIN 1 MAX 5 ALL 1,3:5\r\n")
+        assert told(await one.ask("UID SEARCH RETURN (MAX) UID 1:4 UNSEEN")).endswith(b") UID MAX 4\r\n")
         assert told(await one.ask("SEARCH RETURN (SAVE) UNSEEN 2:4")) == b""
         assert told(await one.ask("FETCH $ UID")) == b"* 3 FETCH (UID 3)\r\n* 4 FETCH (UID 4)\r\n"
         assert told(await one.ask("UID SEARCH $ 4")) == b"* SEARCH 4\r\n"
