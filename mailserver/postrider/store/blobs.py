@@ -41,6 +41,9 @@ class SyncFailed(Exception):
 class BlobWriter(Protocol):
     """The writer's side. Used from the writer's thread."""
 
+    #: True when each delivery of a message is to have a body of its own.
+    apart: bool
+
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
         """Write bodies, unsynced; a body that is not what it says is refused in its place. `now`: seconds.
 

@@ -90,10 +90,13 @@ def unpack_belongs(meta: bytes) -> Belongs:
     return _decode(meta) if meta else Belongs()
 
 
-def incoming(txn: t.Txn, batch: int, name_of: NameOf) -> tuple[Incoming, ...]:
-    """The bodies of a transaction, in the order of `bodies_of`, each with whom it belongs to."""
+def incoming(txn: t.Txn, batch: int, name_of: NameOf, *, apart: bool = False) -> tuple[Incoming, ...]:
+    """The bodies of a transaction, in the order of `bodies_of`, each with whom it belongs to.
+
+    `apart`: each delivery of a message has a body of its own, and its queue rows one together, behind those.
+    """
     if isinstance(txn, t.Intake):
-        return tuple(coming(body, _of_intake(txn, batch)) for body in t.bodies_of(txn))
+        return tuple(coming(txn.body, _of_intake(part, batch)) for part in _parts(txn, apart=apart))
     if isinstance(txn, t.Append):
         folder = name_of(txn.account, txn.mailbox_id)
         return tuple(_of_message(message, txn.account, folder, batch) for message in txn.messages)
@@ -121,6 +124,13 @@ def intake_again(belongs: Belongs, body: Body, cached: bytes, thread_keys: tuple
         account=envelope.account, ret=envelope.ret, envid=envelope.envid, body_type=envelope.body_type,
         smtputf8=envelope.smtputf8,
     )  # fmt: skip
+
+
+def _parts(txn: t.Intake, *, apart: bool) -> list[t.Intake]:
+    if not apart:
+        return [txn] if txn.deliver or txn.enqueue else []
+    parts = [msgspec.structs.replace(txn, deliver=(delivery,), enqueue=()) for delivery in txn.deliver]
+    return [*parts, msgspec.structs.replace(txn, deliver=())] if txn.enqueue else parts
 
 
 def _of_intake(txn: t.Intake, batch: int) -> Belongs:

@@ -60,6 +60,9 @@ class _Entry:
 class Packs:
     """The writer's side: one pack is open for appending, the others are sealed. Implements blobs.BlobWriter."""
 
+    #: One record serves all deliveries of a message.
+    apart = False
+
     def __init__(self, directory: Path, *, pack_size: int = PACK_SIZE) -> None:
         self.directory = directory
         #: Octets at which a pack is sealed.

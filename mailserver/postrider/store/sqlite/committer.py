@@ -176,7 +176,7 @@ class SqliteCommitter:
 
     def _incoming(self, txn: t.Txn, at: int, results: list[object]) -> tuple[Incoming, ...]:
         try:
-            return incoming(txn, self._journal.batch + 1, self._name_of)
+            return incoming(txn, self._journal.batch + 1, self._name_of, apart=self._blobs.apart)
         except Exception as error:  # a bug must not take the batch of the others with it
             results[at] = self._unexpected(txn, error)
             return ()

@@ -45,10 +45,9 @@ def intake(run: Running, txn: t.Intake) -> t.IntakeDone:
     stored: list[t.Stored] = []
     queued: list[int] = []
     deferred: list[str] = []
-    users = len(txn.deliver) + len(txn.enqueue)
-    if users:
-        blob_id = insert_blob(run, run.places[0], users)
-        for delivery in txn.deliver:
+    if txn.deliver or txn.enqueue:
+        blobs = _blobs(run, txn)
+        for delivery, blob_id in zip(txn.deliver, blobs, strict=False):
             place = _deliver(run, txn, delivery, blob_id)
             if place:
                 stored.append(place)
@@ -57,9 +56,18 @@ def intake(run: Running, txn: t.Intake) -> t.IntakeDone:
                 raise StoreError(Reason.OVER_QUOTA)
             queued.append(queue.insert(run, txn, blob_id, _waiting(delivery, txn.received)))
             deferred.append(delivery.recipient)
-        queued += [queue.insert(run, txn, blob_id, row) for row in txn.enqueue]
+        queued += [queue.insert(run, txn, blobs[-1], row) for row in txn.enqueue]
     _count(run, txn, len(stored), settled)
     return t.IntakeDone(tuple(stored), tuple(queued), tuple(deferred))
+
+
+def _blobs(run: Running, txn: t.Intake) -> list[int]:
+    """Body rows for the deliveries and, last, the queue rows: one for all, or what was written apart (store.meta)."""
+    if len(run.places) == 1:
+        users = len(txn.deliver) + len(txn.enqueue)
+        return [insert_blob(run, run.places[0], users)] * max(len(txn.deliver), 1)
+    users_of = [1] * len(txn.deliver) + [len(txn.enqueue)] * bool(txn.enqueue)
+    return [insert_blob(run, place, users) for place, users in zip(run.places, users_of, strict=True)]
 
 
 def append(run: Running, txn: t.Append) -> t.Uids:
