@@ -28,6 +28,8 @@ def verify(data: Data, *, quiet: Quiet = False) -> None:
         done = storage.verify(data.absolute(), progress.tell)
     for problem in done.problems:
         typer.echo(problem, err=True)
+    for note in done.dead:
+        typer.echo(f"{note} (nothing needs it)", err=True)
     typer.echo(f"{done.records} records in {done.packs} packs, {done.octets // _MIB} MiB")
     if done.problems:
         typer.echo(f"postrider-server: {len(done.problems)} things are wrong", err=True)

@@ -12,7 +12,7 @@ import msgspec
 
 from postrider.store import journal, records
 from postrider.store.journal import About
-from postrider.store.pack_files import is_pack, pack_ids, pack_path, read_head
+from postrider.store.pack_files import is_pack, pack_ids, pack_path, read_frames, read_head
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
 
 #: Told how far it is: what is being done, units done, and units in all.
@@ -54,30 +54,34 @@ class Entry:
 
 @dataclass(slots=True)
 class Survey:
-    """What there is: the end of each pack's last record, the journal, what is damaged."""
+    """What there is: the end of each pack's last record, the journal, what is damaged.
+
+    `torn`: what power loss may have left behind the last whole record; nobody was told that it is there.
+    """
 
     used: dict[int, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    bodies: int = 0
     damage: list[Damage] = field(default_factory=list)
+    torn: list[Damage] = field(default_factory=list)
 
 
 def look_through(directory: Path, progress: Progress) -> Survey:
-    """Read the headers of all records. Raises OSError."""
+    """Read the headers of all records, and the journal's whole. Raises OSError."""
     survey = Survey()
     ids = pack_ids(directory)
     for done, pack in enumerate(ids):
         progress("reading packs", done, len(ids))
         survey.used[pack] = FILE_HEADER.size
+        survey.torn = []
         for found in read_pack(directory, pack):
-            if isinstance(found, Damage):
-                survey.damage.append(found)
+            wrong = found if isinstance(found, Damage) else _enter(survey, directory, found)
+            if wrong:
+                survey.torn.append(wrong)
                 continue
-            survey.used[pack] = found.start + found.header.length
-            if found.header.kind == KIND_JOURNAL:
-                _enter(survey, found)
-            else:
-                survey.bodies += 1
+            survey.damage += survey.torn  # something whole follows
+            survey.torn = []
+        if pack != ids[-1]:
+            survey.damage += survey.torn
     progress("reading packs", len(ids), len(ids))
     return survey
 
@@ -116,13 +120,19 @@ def read_pack(directory: Path, pack: int) -> Iterator[Found | Damage]:
         os.close(fd)
 
 
-def _enter(survey: Survey, found: Found) -> None:
-    try:
-        about = journal.unpack_about(found.meta)
-    except msgspec.DecodeError as error:
-        survey.damage.append(Damage(found.pack, found.start, f"a journal record without its number: {error}"))
-        return
-    survey.entries.append(Entry(about, found.pack, found.start, found.header.length))
+def _enter(survey: Survey, directory: Path, found: Found) -> Damage | None:
+    """Note a record; what is wrong with it, if something is."""
+    if found.header.kind == KIND_JOURNAL:
+        try:
+            with pack_path(directory, found.pack).open("rb") as file:
+                for _ in read_frames(file.fileno(), found.start, found.header, found.frames):
+                    pass
+            about = journal.unpack_about(found.meta)
+        except (BadRecord, msgspec.DecodeError) as error:
+            return Damage(found.pack, found.start, f"a record of the journal: {error}")
+        survey.entries.append(Entry(about, found.pack, found.start, found.header.length))
+    survey.used[found.pack] = found.start + found.header.length
+    return None
 
 
 def _next_header(fd: int, start: int) -> int:

@@ -57,10 +57,21 @@ async def test_damaged_records_are_named(kept):
     with pack_path(kept / "packs", pack).open("r+b") as file:
         file.seek(start)
         file.write(b"nothing here")
-    assert problems(kept) == [
-        f"pack {pack}, at {start}: no record begins here",
-        f"body 15: no record begins at {start} of pack {pack}",
-    ]
+    done = verify(kept, lambda *_: None)
+    assert done.problems == [f"body 15: no record begins at {start} of pack {pack}"]
+    assert done.dead == [f"pack {pack}, at {start}: no record begins here"]
+
+
+async def test_damage_that_concerns_nobody_is_told_apart(kept, options):
+    pack, start = place_of(kept, 14)
+    store = open_local(kept, options)
+    await store.writer.commit(t.Expunge(ALICE, INBOX, (14,)))
+    await store.close()
+    with pack_path(kept / "packs", pack).open("r+b") as file:
+        file.seek(start + 9000)
+        file.write(b"some other octets")
+    done = verify(kept, lambda *_: None)
+    assert (done.problems, done.dead) == ([], [f"pack {pack}, at {start}: the record's checksum does not fit"])
 
 
 async def test_a_missing_pack_is_named(kept):

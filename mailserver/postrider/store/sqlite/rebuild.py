@@ -68,6 +68,7 @@ class Rebuild:
         self._progress = progress
         self._now = now
         self._done = Rebuilt()
+        self._newest = 0
 
     def run(self, wait: float) -> Rebuilt:
         """Do it. Raises CannotOpen when the directory is in use or has no journal; OSError, apsw.Error."""
@@ -75,6 +76,7 @@ class Rebuild:
         draft = self._path / _DRAFT
         try:
             survey = look_through(self._packs, self._progress)
+            self._newest = max(survey.used, default=0)
             self._done.damage += survey.damage
             for left in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 left.unlink(missing_ok=True)
@@ -165,7 +167,9 @@ class Rebuild:
                 delivery.intake(run, meta.intake_again(belongs, body, cached, thread_keys))
                 ledger.add_counts(db, run.counts)
         except (BadRecord, StoreError) as error:
-            self._done.damage.append(Damage(found.pack, found.start, f"it cannot be delivered again: {error}"))
+            # At the very end it was torn when the power went, and nobody was told that it was there.
+            if found.pack != self._newest or isinstance(error, StoreError):
+                self._done.damage.append(Damage(found.pack, found.start, f"it cannot be delivered again: {error}"))
             return
         self._done.delivered_again += 1
         self._renew(db, [row.account for row in belongs.placed])

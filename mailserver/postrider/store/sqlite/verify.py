@@ -11,8 +11,9 @@ from typing import Any
 
 from postrider.store import directory
 from postrider.store.blobs import BlobReader, Moved, Place
+from postrider.store.journal import unpack_about
 from postrider.store.pack_files import pack_ids, pack_path, read_frames, read_padding
-from postrider.store.records import KEY_NONE, KIND_BODY, BadRecord
+from postrider.store.records import KEY_NONE, KIND_BODY, KIND_JOURNAL, BadRecord
 from postrider.store.sqlite import database
 from postrider.store.survey import Damage, Found, Progress, read_pack
 from postrider.store.transactions import StoreError
@@ -99,12 +100,13 @@ _SUMS: tuple[tuple[str, str], ...] = (
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at, and what is wrong with it."""
+    """What was looked at, and what is wrong with it. `dead`: damage in octets that nothing needs any more."""
 
     packs: int = 0
     records: int = 0
     octets: int = 0
     problems: list[str] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
 
 
 class Verification:
@@ -164,7 +166,7 @@ class Verification:
             for found in read_pack(self._packs, pack):
                 if isinstance(found, Damage):
                     if found.start < tail:  # behind it the writer may be writing just now
-                        self._tell(str(found))
+                        self._done.dead.append(str(found))
                     continue
                 if found.start >= tail and found.start not in rows:
                     continue
@@ -173,14 +175,24 @@ class Verification:
                 wrong = _wrong(fd, found)
                 row, digest = rows.pop(found.start, (0, found.header.hash))
                 if wrong or digest != found.header.hash:
-                    whose = f"body {row}, " if row else ""
-                    self._tell(f"{whose}{Damage(pack, found.start, wrong or 'another body lies there')}")
+                    damage = Damage(pack, found.start, wrong or "another body lies there")
+                    if row or self._is_needed(found):
+                        self._tell(f"body {row}, {damage}" if row else f"the journal, {damage}")
+                    else:
+                        self._done.dead.append(str(damage))
         finally:
             os.close(fd)
         self._done.packs += 1
         for start, (row, _) in rows.items():
             if self._rows_in(pack).get(start, (0, b""))[0] == row:
                 self._tell(f"body {row}: no record begins at {start} of pack {pack}")
+
+    def _is_needed(self, found: Found) -> bool:
+        """Whether a record is one of the journal's that a rebuild would read."""
+        if found.header.kind != KIND_JOURNAL:
+            return False
+        row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
+        return unpack_about(found.meta).batch >= (row[0] if row else 0) - 1
 
     def _rows_in(self, pack: int) -> dict[int, tuple[int, bytes]]:
         rows: Any = self._db.execute("SELECT start, id, hash FROM blob WHERE pack = ? AND path = ''", (pack,))
