@@ -9,11 +9,12 @@ from postrider.mime.encoding import IDENTITY, decode_transfer, decoder, is_known
 from postrider.model.mail import Content
 from postrider.protocols.imap.events import Section
 from postrider.protocols.imap.sections import Place, Span, locate, select_fields
+from postrider.store.codecs import FRAME
 from postrider.store.ports import Reader
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, MessageRow
 
-#: Octets of a body read and sent at once.
+#: Octets of a body sent at once.
 BODY_SLICE = 128 * 1024
 #: Octets of a header that fields are picked from.
 MAX_HEADER = 1024 * 1024
@@ -36,6 +37,15 @@ class Letter:
         if len(found) != length:
             raise StoreError(Reason.UNAVAILABLE, "a body is shorter than it should be")
         return found
+
+    async def slices(self, start: int, end: int) -> AsyncIterator[bytes]:
+        """The octets [start, end) of the blob in slices to be sent. Raises StoreError."""
+        while start < end:
+            # Bodies lie in frames: what is read frame by frame is inflated once, and no more than one is held.
+            block = await self.read(start, min(end - start, FRAME - start % FRAME))
+            for at in range(0, len(block), BODY_SLICE):
+                yield block[at : at + BODY_SLICE]
+            start += len(block)
 
     def place(self, section: Section) -> Place | None:
         """Where a section lies; None where there is no such part."""
@@ -128,30 +138,27 @@ async def _raw(letter: Letter, place: Place, start: int, stop: int) -> AsyncIter
     if cached is not None:
         yield cached[at:end]
         return
-    while at < end:
-        piece = await letter.read(place.span.start + at, min(BODY_SLICE, end - at))
+    async for piece in letter.slices(place.span.start + at, place.span.start + end):
         yield piece
-        at += len(piece)
 
 
 async def _decoded(letter: Letter, place: Place, start: int, stop: int) -> AsyncIterator[bytes]:
     """Octets [start, stop) of a part's content without its transfer encoding. It reads no further than they need."""
     decoding = decoder(place.encoding)
     at, position = place.span.start, 0
-    while position < stop:
-        if at < place.span.end:
-            # Base64 needs four octets for three, and line breaks.
-            length = min((stop - position) * 3 // 2 + 128, BODY_SLICE, place.span.end - at)
-            piece = decoding.feed(await letter.read(at, length))
-            at += length
-        else:
-            piece = decoding.finish()
-            if not piece:
-                raise StoreError(Reason.UNAVAILABLE, "a part decodes to less than it should")
-        kept = piece[max(start - position, 0) : stop - position]
-        position += len(piece)
-        if kept:
-            yield kept
+    while position < stop and at < place.span.end:
+        # Base64 needs four octets for three, and line breaks.
+        enough = min(at + (stop - position) * 3 // 2 + 128, place.span.end)
+        async for encoded in letter.slices(at, enough):
+            piece = decoding.feed(encoded)
+            yield piece[max(start - position, 0) : max(stop - position, 0)]
+            position += len(piece)
+        at = enough
+    if position < stop:
+        piece = decoding.finish()
+        if position + len(piece) < stop:
+            raise StoreError(Reason.UNAVAILABLE, "a part decodes to less than it should")
+        yield piece[max(start - position, 0) : stop - position]
 
 
 async def _one(piece: bytes) -> AsyncIterator[bytes]:

@@ -7,7 +7,9 @@ import random
 
 import pytest
 
-ATTACHED = random.Random(7).randbytes(300_000)
+from postrider.store.codecs import FRAME
+
+ATTACHED = random.Random(7).randbytes(1_500_000)
 ENCODED = base64.encodebytes(ATTACHED).replace(b"\n", b"\r\n")
 INNER = b"From: inner@example.net\r\nSubject: inside\r\n\r\nInner text\r\n"
 MESSAGE = (
@@ -73,7 +75,7 @@ async def test_the_cached_sizes_are_those_of_what_is_sent(connect, reading):
         await one.ask("SELECT INBOX")
         lines = await one.ask("FETCH 1 (BINARY.SIZE[1] BINARY.SIZE[2] BINARY.SIZE[] BINARY.SIZE[9])")
         assert lines[0] == (
-            b"* 1 FETCH (BINARY.SIZE[1] 7 BINARY.SIZE[2] 300000 BINARY.SIZE[] %d BINARY.SIZE[9] 0)\r\n" % len(MESSAGE)
+            b"* 1 FETCH (BINARY.SIZE[1] 7 BINARY.SIZE[2] 1500000 BINARY.SIZE[] %d BINARY.SIZE[9] 0)\r\n" % len(MESSAGE)
         )
 
 
@@ -113,7 +115,7 @@ async def test_fields_of_an_inner_header_read_that_header(connect, reading):
         assert reading.octets == len(INNER.partition(b"Inner")[0])
 
 
-@pytest.mark.parametrize(("start", "length", "most"), [(0, 1000, 2000), (3, 1, 300), (299_990, 100, 420_000)])
+@pytest.mark.parametrize(("start", "length", "most"), [(0, 1000, 2000), (3, 1, 300), (1_499_990, 100, 2_100_000)])
 async def test_a_decoded_part_is_read_no_further_than_asked(connect, reading, start, length, most):
     async with connect() as one:
         await one.append(MESSAGE)
@@ -124,14 +126,24 @@ async def test_a_decoded_part_is_read_no_further_than_asked(connect, reading, st
         assert reading.octets <= most
 
 
-async def test_a_large_part_is_decoded_in_slices(connect, reading):
+async def test_a_large_part_is_decoded_frame_by_frame(connect, reading):
     async with connect() as one:
         await one.append(MESSAGE)
         await one.ask("SELECT INBOX")
         told = b"".join(await one.ask("FETCH 1 BINARY.PEEK[2]"))
-        assert b"BINARY[2] ~{300000}\r\n" + ATTACHED + b")\r\n" in told
-        assert max(length for _, length in reading.ranges) <= 128 * 1024
+        assert b"BINARY[2] ~{1500000}\r\n" + ATTACHED + b")\r\n" in told
         assert reading.octets == len(ENCODED)
+        frames = [range(start // FRAME, (start + length - 1) // FRAME + 1) for start, length in reading.ranges]
+        assert [list(touched) for touched in frames] == [[number] for number in range(len(frames))]
+
+
+async def test_a_whole_message_is_read_frame_by_frame(connect, reading):
+    async with connect() as one:
+        await one.append(MESSAGE)
+        await one.ask("SELECT INBOX")
+        await one.say(b"whole FETCH 1 BODY.PEEK[]\r\n")
+        assert MESSAGE in b"".join(await one.until(b"whole OK"))
+        assert reading.ranges == [(0, FRAME), (FRAME, len(MESSAGE) - FRAME)]
 
 
 async def test_an_encoding_nobody_knows(connect):
