@@ -23,14 +23,23 @@ async def begin(session: ImapSession, event: e.AppendMessage) -> None:
                 raise
             session.refuse("There is no such mailbox", b"TRYCREATE")
             return
-    quota = session.user.actions.allowed.quota_bytes
-    if quota:
-        used, _ = await session.deps.store.reader.usage(session.user.account)
-        if used + sum(one.event.size for one in session.arriving) + event.size > quota:
-            session.drop_append()
-            raise StoreError(Reason.OVER_QUOTA)
+    if not await _fits(session, sum(one.event.size for one in session.arriving) + event.size):
+        session.drop_append()
+        raise StoreError(Reason.OVER_QUOTA)
     session.arriving.append(Arriving(event, Spool(session.deps.spool, drop_return_path=False)))
     session.engine.accept_literal()
+
+
+async def _fits(session: ImapSession, size: int) -> bool:
+    """Whether there is room in the account and its domain, as far as one can know before the octets are here."""
+    user, reader = session.user, session.deps.store.reader
+    allowed = user.actions.allowed
+    if allowed.quota_bytes and (await reader.usage(user.account))[0] + size > allowed.quota_bytes:
+        return False
+    if not allowed.domain_quota_bytes:
+        return True
+    used, _ = await reader.domain_usage(session.deps.directory().domain_key(user.mailbox))
+    return used + size <= allowed.domain_quota_bytes
 
 
 async def chunk(session: ImapSession, event: e.AppendChunk) -> None:

@@ -72,14 +72,16 @@ class ImapSite:
             Bind("127.0.0.1", 0, lambda: tls, implicit_tls=True), ImapService("imaps", deps, secure=True), surroundings
         )
 
-    def _directory(self, *names: str, quota: int = 0) -> Directory:
+    def _directory(self, *names: str, quota: int = 0, domain_quota: int = 0) -> Directory:
         boxes = tuple(Mailbox(address=f"{name}@example.org", quota_bytes=quota) for name in names)
         server = Server(hostname="mail.example.org", limits=self.limits)
-        return Directory(Snapshot(server, domains=(Domain(name="example.org"),), mailboxes=boxes))
+        return Directory(
+            Snapshot(server, domains=(Domain(name="example.org", quota_bytes=domain_quota),), mailboxes=boxes)
+        )
 
-    def declare(self, *names: str, quota: int = 0) -> None:
+    def declare(self, *names: str, **quotas: int) -> None:
         """These mailboxes exist from now on."""
-        self.directory = self._directory(*names, quota=quota)
+        self.directory = self._directory(*names, **quotas)
 
     async def deliver(self, message: bytes, prefix: bytes = b"") -> None:
         """A message comes in for alice; nothing is cached about it."""

@@ -289,6 +289,9 @@ async def test_multiappend_and_limits(connect, site):
         assert (await one.until(b"c "))[-1].startswith(b"c NO [OVERQUOTA]")
         await one.say(b"d APPEND INBOX {50+}\r\n" + b"x" * 50 + b" {49+}\r\n" + b"y" * 49 + b"\r\n")
         assert (await one.until(b"d "))[-1].startswith(b"d NO [OVERQUOTA]")
+        site.declare("alice", domain_quota=100)
+        await one.say(b"e APPEND INBOX {95}\r\n")
+        assert (await one.until(b"e "))[-1].startswith(b"e NO [OVERQUOTA]")
         assert told(await one.ask("STATUS INBOX (MESSAGES)")) == b"* STATUS INBOX (MESSAGES 2)\r\n"
 
 
