@@ -35,7 +35,7 @@ VERSION = 2
 MAX_CACHED_HEADER = 16 * 1024
 #: Multiparts and messages within each other that are looked into.
 MAX_DEPTH = 30
-#: Parts of one message; what follows belongs to the last one.
+#: Parts of one message; what follows in their multiparts is no part of anything.
 MAX_PARTS = 1000
 #: Octets of a header block whose fields are read; of a part's that are searched for its end.
 MAX_HEADER = 256 * 1024
