@@ -83,6 +83,7 @@ async def store(session: ImapSession, event: e.Store) -> None:
             view.silent |= stored.modseqs
         elif stored.modseqs:
             await _tell_modseqs(session, positions, stored.modseqs)
+        await session.tell(expunge=False)  # what others did, and so that ours need not be remembered to the end
     code = b""
     if modified:  # RFC 7162 §3.1.3
         numbers = modified if event.by_uid else [view.number(uid) for uid in modified]

@@ -32,6 +32,8 @@ from postrider.telemetry.metrics import Metrics
 #: Output collected before it is sent, in bytes and in pieces.
 SEND_SIZE = 64 * 1024
 SEND_LINES = 500
+#: Changed or vanished messages that are taken in and told at once.
+NEWS_SLICE = 2000
 #: Seconds after which an idle session looks for news even if no hint came.
 IDLE_LOOK = 60.0
 
@@ -175,21 +177,27 @@ class ImapSession:
 
     async def tell(self, *, expunge: bool = True) -> None:
         """Tell what happened in the selected mailbox; what is gone only where numbers may change (§7.5.1)."""
-        if self.view_or_none is None:
-            return
-        news = await self._news(expunge=expunge)
-        if news:
-            self._say(news)
-            await self.link.send()
+        more = self.view_or_none is not None
+        while more:
+            news, more = await self._news(expunge=expunge)
+            if news:
+                self._say(news)
+                await self.link.send()
 
-    async def _news(self, *, expunge: bool) -> News:
+    async def _news(self, *, expunge: bool) -> tuple[News, bool]:
+        """Some news, and whether there is more: a million changes are taken in and sent a slice at a time."""
         view = self.view
-        changes = await self.deps.store.reader.changes(self.user.account, view.mailbox.id, view.modseq)
+        changes = await self.deps.store.reader.changes(
+            self.user.account, view.mailbox.id, view.modseq, limit=NEWS_SLICE
+        )
         if not view.filled:
             if not changes.changed and not changes.vanished:
-                return News()
+                return News(), False
             await self.fill()
-        return view.take(changes, expunge=expunge)
+        news = view.take(changes, expunge=expunge)
+        if changes.more:
+            await asyncio.sleep(0)
+        return news, changes.more
 
     async def fill(self) -> None:
         """Read the selected mailbox's UIDs, where no command has needed them yet.

@@ -15,9 +15,6 @@ from operator import itemgetter
 from postrider.protocols.imap.grammar import STAR, SequenceSet
 from postrider.store.values import Changes, FlagRow, MailboxRow
 
-#: Beyond it messages are taken out of the array all at once.
-_FEW = 64
-
 
 class NoSuchMessage(Exception):
     """A message number beyond the mailbox's end (RFC 9051 §9, seq-number)."""
@@ -200,8 +197,9 @@ class View:
             elif row.uid > highest:
                 self.uids.append(row.uid)
         self.modseq = max(self.modseq, changes.modseq)
-        self.told.clear()
-        self.silent.clear()
+        if not changes.more:
+            self.told.clear()
+            self.silent.clear()
         grown = len(self.uids) > before
         return News(
             expunged,
@@ -212,13 +210,19 @@ class View:
         )
 
     def _forget(self, gone: Sequence[int]) -> None:
-        if len(gone) > _FEW:
-            dead = set(gone)
-            self.uids = array("I", [uid for uid in self.uids if uid not in dead])
-        else:
-            for uid in gone:
-                del self.uids[bisect_left(self.uids, uid)]
+        self.uids = without(self.uids, gone)
         if self.saved:
-            dead = set(gone)
-            self.saved = array("I", [uid for uid in self.saved if uid not in dead])
+            self.saved = without(self.saved, gone)
         self._gone.clear()
+
+
+def without(uids: array[int], gone: Iterable[int]) -> array[int]:
+    """Ascending UIDs without some of them, in ascending order: what lies between is copied, not counted out."""
+    kept = array("I")
+    at = 0
+    for uid in gone:
+        found = bisect_left(uids, uid, at)
+        if found < len(uids) and uids[found] == uid:
+            kept += uids[at:found]
+            at = found + 1
+    return kept + uids[at:] if at else uids

@@ -119,8 +119,11 @@ class Reader(Protocol):
         """Rows of these UIDs in UID order; UIDs that are gone are missing. Callers ask in slices of a few hundred."""
         ...
 
-    async def changes(self, account: Account, mailbox_id: int, since: int) -> Changes:
-        """What happened in a folder after modseq `since`."""
+    async def changes(self, account: Account, mailbox_id: int, since: int, *, limit: int = 0) -> Changes:
+        """What happened in a folder after modseq `since`, in the order of modseqs.
+
+        About `limit` changed messages and as many runs of vanished UIDs, never a part of one transaction's; 0 is all.
+        """
         ...
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:

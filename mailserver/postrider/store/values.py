@@ -113,14 +113,16 @@ class Vanished(Value, frozen=True):
 
 
 class Changes(Value, frozen=True):
-    """What happened in one mailbox after a modseq: new or changed messages, and vanished UIDs.
+    """What happened in one mailbox after a modseq and up to `modseq`; with `more`, ask again from there.
 
-    Vanished UIDs may name some that had vanished before (RFC 7162 §3.2.10): all of them, below the account's floor.
+    New or changed messages by UID, and vanished UIDs. These may name some that had vanished before
+    (RFC 7162 §3.2.10): all of them, below the account's floor.
     """
 
     modseq: int
     changed: tuple[FlagRow, ...]
     vanished: tuple[Vanished, ...]
+    more: bool = False
 
 
 class AccountRow(Value, frozen=True):

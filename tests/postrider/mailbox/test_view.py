@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postrider.mailbox.view import LostCount, NoSuchMessage, Picked, View
+from postrider.mailbox.view import LostCount, NoSuchMessage, Picked, View, without
 from postrider.protocols.imap.grammar import STAR
 from postrider.store.values import Changes, FlagRow, MailboxRow, Vanished
 
@@ -143,3 +143,8 @@ def test_a_view_that_cannot_be_told_exactly_is_not_filled() -> None:
     with pytest.raises(LostCount):
         view.fill(array("I", [3]), Changes(20, (), (Vanished(20, (1, 2, 4)),)))
     assert not view.filled
+
+
+@given(st.sets(st.integers(1, 40)), st.sets(st.integers(1, 40)))
+def test_without(uids: set[int], gone: set[int]) -> None:
+    assert list(without(array("I", sorted(uids)), sorted(gone))) == sorted(uids - gone)

@@ -198,6 +198,31 @@ async def test_changes_since_a_modseq(commit, reader):
     assert (await reader.changes(ALICE, 77, 5)).changed == ()
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_changes_in_slices(commit, reader, limit):
+    since = (await commit(append(INBOX, b"1"))).modseq
+    for count in (1, 3, 2):
+        await commit(append(INBOX, *[b"x"] * count, flags=Flag.DELETED))
+        await commit(append(INBOX, b"y"))
+    await commit(t.Expunge(ALICE, INBOX, (2, 5)))
+    await commit(t.SetFlags(ALICE, INBOX, (1, 3, 8), FlagChange.ADD, Flag.SEEN))
+    await commit(t.Expunge(ALICE, INBOX, (6, 8)))
+    whole = await reader.changes(ALICE, INBOX, since)
+    assert not whole.more
+    changed, vanished, at = [], [], since
+    while True:
+        some = await reader.changes(ALICE, INBOX, at, limit=limit)
+        assert all(at < one.modseq <= some.modseq for one in (*some.changed, *some.vanished))
+        changed += some.changed
+        vanished += some.vanished
+        at = some.modseq
+        if not some.more:
+            break
+    assert at == whole.modseq
+    assert sorted(changed, key=lambda row: row.uid) == list(whole.changed)
+    assert vanished == list(whole.vanished)
+
+
 async def test_flags_in_slices(commit, reader):
     await commit(append(INBOX, *[b"x"] * 5))
     assert [row.uid for row in await reader.flags(ALICE, INBOX, above=2, limit=2)] == [3, 4]

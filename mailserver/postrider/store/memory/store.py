@@ -136,17 +136,24 @@ class MemoryReader(AccountReader):
         wanted = set(uids)
         return [message.row() for uid, message in folder.messages.items() if uid in wanted] if folder else []
 
-    async def changes(self, account: Account, mailbox_id: int, since: int) -> Changes:
+    async def changes(self, account: Account, mailbox_id: int, since: int, *, limit: int = 0) -> Changes:
         """What happened in a folder after modseq `since`."""
         folder = (await self._owner(account)).folders.get(mailbox_id)
         if not folder:
             return Changes(since, (), ())
         changed = tuple(row for row in await self.flags(account, mailbox_id) if row.modseq > since)
         vanished = tuple(gone for gone in folder.vanished if gone.modseq > since)
+        modseqs = sorted([row.modseq for row in changed] + [gone.modseq for gone in vanished])
+        upto = folder.modseq
+        if limit and len(modseqs) > limit:
+            upto = max((modseq for modseq in modseqs[:limit] if modseq < modseqs[limit]), default=modseqs[limit])
         if since < (await self._owner(account)).floor and folder.modseq > since:
             missing = (uid for uid in range(1, folder.uidnext) if uid not in folder.messages)
-            vanished = (Vanished(folder.modseq, tuple(missing)),)
-        return Changes(folder.modseq, changed, vanished)
+            vanished = (Vanished(upto, tuple(missing)),)
+        return Changes(
+            upto, tuple(row for row in changed if row.modseq <= upto),
+            tuple(gone for gone in vanished if gone.modseq <= upto), upto < folder.modseq,
+        )  # fmt: skip
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:
         """A range of a body's bytes."""

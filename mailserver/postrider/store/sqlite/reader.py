@@ -59,9 +59,9 @@ class SqliteReader(AccountReader):
         """Rows of these UIDs in UID order."""
         return reads.messages(self._db, await self._owner(account), mailbox_id, uids)
 
-    async def changes(self, account: Account, mailbox_id: int, since: int) -> Changes:
+    async def changes(self, account: Account, mailbox_id: int, since: int, *, limit: int = 0) -> Changes:
         """What happened in a folder after modseq `since`."""
-        return reads.changes(self._db, await self._owner(account), mailbox_id, since)
+        return reads.changes(self._db, (await self._owner(account), mailbox_id), since, limit)
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:
         """A range of a body's bytes."""

@@ -136,34 +136,54 @@ def messages(db: apsw.Connection, owner: int, mailbox_id: int, uids: Sequence[in
     return [message_row(row) for row in rows]
 
 
-def changes(db: apsw.Connection, owner: int, mailbox_id: int, since: int) -> Changes:
-    """New, changed and vanished after a modseq, of one state."""
-    key = (owner, mailbox_id, since)
+def changes(db: apsw.Connection, folder: tuple[int, int], since: int, limit: int) -> Changes:
+    """New, changed and vanished after a modseq, of one state; about `limit` of each, transactions whole."""
     with snapshot(db):
         head: Any = db.execute(
             "SELECT mailbox.modseq, floor, uidnext FROM mailbox JOIN account ON account.id = account_id"
             " WHERE account_id = ? AND mailbox.id = ?",
-            key[:2],
+            folder,
         ).fetchone()
         if head is None or head[0] <= since:
             return Changes(head[0] if head else since, (), ())
-        changed = db.execute(
-            "SELECT uid, message.modseq, flags, keywords FROM mailbox CROSS JOIN message INDEXED BY message_modseq"
-            f" ON {_OF_FOLDER} WHERE mailbox.account_id = ? AND mailbox.id = ? AND message.modseq > ?"
-            " AND message.modseq <= mailbox.modseq ORDER BY uid",
-            key,
-        ).fetchall()
+        modseq, floor, uidnext = head
+        while True:
+            changed, gone, upto = _changes(db, folder, since, limit)
+            if upto > since:
+                break
+            limit *= 2  # one transaction has more changes than that
+        upto = min(upto, modseq)
         buried: dict[int, list[int]] = {}
-        if since < head[1]:  # what vanished is not known any more: name all that are not there
-            buried[head[0]] = list(_missing(_runs(db, owner, mailbox_id), head[2]))
+        if since < floor:  # what vanished is not known any more: name all that are not there
+            buried[upto] = list(_missing(_runs(db, *folder), uidnext))
         else:
-            gone: Any = db.execute(
-                "SELECT modseq, first, last FROM vanished WHERE account_id = ? AND mailbox_id = ? AND modseq > ?", key
-            )
-            for modseq, first, last in gone:
-                buried.setdefault(modseq, []).extend(range(first, last + 1))
-    vanished = tuple(Vanished(modseq, tuple(uids)) for modseq, uids in sorted(buried.items()))
-    return Changes(head[0], tuple(map(flag_row, changed)), vanished)
+            for at, first, last in gone:
+                buried.setdefault(at, []).extend(range(first, last + 1))
+    vanished = tuple(Vanished(at, tuple(uids)) for at, uids in sorted(buried.items()) if at <= upto)
+    rows = tuple(flag_row(row) for row in sorted(changed) if row[1] <= upto)
+    return Changes(upto, rows, vanished, upto < modseq)
+
+
+def _changes(db: apsw.Connection, folder: tuple[int, int], since: int, limit: int) -> tuple[Any, Any, int]:
+    """Rows of changed messages and of tombstones by modseq, and the modseq up to which these are all of them."""
+    most = limit + 1 if limit else -1
+    changed: Any = db.execute(
+        "SELECT uid, message.modseq, flags, keywords FROM mailbox CROSS JOIN message INDEXED BY message_modseq"
+        f" ON {_OF_FOLDER} WHERE mailbox.account_id = ? AND mailbox.id = ? AND message.modseq > ?"
+        " AND message.modseq <= mailbox.modseq ORDER BY message.modseq LIMIT ?",
+        (*folder, since, most),
+    ).fetchall()
+    gone: Any = db.execute(
+        "SELECT modseq, first, last FROM vanished WHERE account_id = ? AND mailbox_id = ? AND modseq > ?"
+        " ORDER BY modseq, first LIMIT ?",
+        (*folder, since, most),
+    ).fetchall()
+    upto = 1 << 62
+    if limit and len(changed) > limit:  # there may be more with the last one's modseq
+        upto = changed[-1][1] - 1
+    if limit and len(gone) > limit:
+        upto = min(upto, gone[-1][0] - 1)
+    return changed, gone, upto
 
 
 def _missing(runs: Iterator[tuple[int, int]], uidnext: int) -> Iterator[int]:
