@@ -39,6 +39,7 @@ _SLOTS = 144
 #: Seconds that tombstones are known at least: a client that was away for longer reads everything again. Modseqs are
 #: noted once a week, in the ledger.
 TOMBSTONES = 60 * _DAY
+TOMBSTONES_AT_ONCE = 1000
 _NOTED = 7 * _DAY
 #: The store refuses for now, or for all: nothing to do but to come again.
 _ENDS = frozenset({Reason.UNAVAILABLE, Reason.NO_SPACE, Reason.WRITE_FAILED})
@@ -200,10 +201,8 @@ class Janitor:
         noted = _decoded(await self._ports.store.reader.recall(key, now))
         old = [modseq for at, modseq in noted if at <= now - TOMBSTONES]
         if old and old[-1] > row.floor:
-            for _ in range(MAX_SLICES):
-                pruned = await self._ports.store.writer.commit(t.PruneTombstones(row.name, old[-1], SLICE))
-                if not pruned.more:
-                    break
+            # What a limit leaves goes with the next one, a week later.
+            await self._ports.store.writer.commit(t.PruneTombstones(row.name, old[-1], TOMBSTONES_AT_ONCE))
         if noted and (noted[-1][0] > now - _NOTED or noted[-1][1] == row.modseq):
             return
         kept = (*noted[max(len(old) - 1, 0) :], (now, row.modseq))

@@ -39,7 +39,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "queue.bounced": (logging.INFO, "a recipient's message was given up and its sender told"),
     "queue.lost": (logging.INFO, "a claim was lost to another process; nothing was settled for it here"),
     "account.hold": (logging.WARNING, "an account was put under legal hold, or the hold ended"),
-    "account.swept": (logging.INFO, "mail is gone for good: why is the undelete window that passed, or a retention"),
+    "account.swept": (logging.INFO, "mail was removed by retention, or is gone for good after its undelete window"),
     "account.removed": (logging.INFO, "an account is gone for good with all its mail, as its Mailbox asked"),
     "quota.warned": (logging.INFO, "a user was sent a warning that the mailbox fills up"),
     "quota.domain": (logging.WARNING, "a domain's mailboxes together crossed a percentage of the domain's quota"),

@@ -213,6 +213,18 @@ async def test_retention_empties_the_folder_it_names_of_what_is_old(site):
     assert site.counted("postrider_removed_messages_total", why="retention") == 2
 
 
+async def test_mail_that_came_back_begins_its_days_anew(site):
+    await site.store.writer.commit(t.OpenAccount(ALICE))
+    trash = await site.folder("\\Trash")
+    await site.fill(1, trash.id)
+    site.declare(Policy(retention=Retention(trash=30 * DAY)))
+    await site.round(31 * DAY)
+    (row,) = await site.store.reader.expunged(ALICE)
+    await site.store.writer.commit(t.Undelete(ALICE, (row.id,), trash.id))
+    await site.round(29 * DAY)
+    assert (await site.folder("\\Trash")).messages == 1
+
+
 async def test_mail_moved_to_the_trash_begins_its_days_there(site):
     await site.fill(1)
     site.clock.seconds += 60 * DAY
