@@ -9,8 +9,9 @@ from postrider.store import directory
 from postrider.store.directory import CannotOpen
 
 PACKS = "packs"
+MAILDIR = "maildir"
 #: What this release can keep bodies in.
-KNOWN = frozenset({PACKS})
+KNOWN = frozenset({PACKS, MAILDIR})
 _NOTE = "blobs"
 
 
@@ -29,7 +30,9 @@ def decided(path: Path, wanted: str = "") -> str:
         )
     kind = known or wanted or PACKS
     if kind not in KNOWN:
-        raise CannotOpen(f"{path} is to keep mail in {kind}, which this release cannot do: say {PACKS}")
+        raise CannotOpen(
+            f"{path} is to keep mail in {kind}, which this release cannot do: say {' or '.join(sorted(KNOWN))}"
+        )
     if not known:
         _write(path, kind)
     return kind

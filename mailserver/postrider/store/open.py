@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 
 import apsw
 
 from postrider.model.ports import Clock
-from postrider.store import client, directory, kind
+from postrider.store import client, directory, kind, maildir
 from postrider.store.backup import DatabaseFile
+from postrider.store.blobs import BlobReader
 from postrider.store.directory import CannotOpen
 from postrider.store.feed import LocalFeed
 from postrider.store.local import LocalStore, LocalWriter
+from postrider.store.maildir import MaildirReader, MaildirWriter
 from postrider.store.memory.store import MemoryStore
 from postrider.store.pack_reader import PackReader
 from postrider.store.ports import Store
@@ -50,8 +53,7 @@ def open_writer(path: Path | str, options: Options | None = None) -> WriterServe
     Waits for another writer to end. Raises CannotOpen, WrongDatabase, OSError.
     """
     chosen = options or Options()
-    kind.decided(Path(path), chosen.blobs)
-    return WriterServer(SqliteCommitter(Path(path), chosen), chosen.events)
+    return WriterServer(_committer(Path(path), chosen), chosen.events)
 
 
 async def connect(path: Path | str, socket_path: Path | str, *, seconds: float = 30.0) -> client.RemoteStore:
@@ -70,9 +72,8 @@ def open_local(path: Path | str, options: Options | None = None) -> Store:
     """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
     where = Path(path)
     chosen = options or Options(allow_tmpfs=True, measure_sync=False)
-    kind.decided(where, chosen.blobs)
     feed = LocalFeed()
-    writer = LocalWriter(SqliteCommitter(where, chosen), feed)
+    writer = LocalWriter(_committer(where, chosen), feed)
     return LocalStore(writer, _reader(where, writer), feed)
 
 
@@ -89,9 +90,26 @@ def database_file() -> DatabaseFile:
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:
     return SqliteReader(
         database.open_reader(directory.database_path(path)),
-        PackReader(directory.packs_directory(path)),
+        _blob_reader(path),
         lambda account: writer.commit(OpenAccount(account)),
     )
+
+
+def _committer(path: Path, options: Options) -> SqliteCommitter:
+    """The one of a directory, which keeps bodies in what was decided for it. Raises CannotOpen, WrongDatabase."""
+    if kind.decided(path, options.blobs) == kind.MAILDIR:
+        return SqliteCommitter(path, options, MaildirWriter(path / maildir.ROOT, _unique))
+    return SqliteCommitter(path, options)
+
+
+def _blob_reader(path: Path) -> BlobReader:
+    if kind.decided(path) == kind.MAILDIR:
+        return MaildirReader(path / maildir.ROOT)
+    return PackReader(directory.packs_directory(path))
+
+
+def _unique() -> str:
+    return secrets.token_hex(10)
 
 
 def rebuild(path: Path, content: Content, progress: Progress, clock: Clock, *, wait: float) -> Rebuilt:
@@ -108,7 +126,7 @@ def verify(path: Path, progress: Progress) -> Verified:
     CannotOpen when there is no database that can be read.
     """
     try:
-        return Verification(path, PackReader(directory.packs_directory(path)), progress).run()
+        return Verification(path, _blob_reader(path), progress).run()
     except apsw.Error as error:
         raise CannotOpen(f"{directory.database_path(path)} cannot be read: {error}") from error
 
@@ -118,7 +136,7 @@ def compact(path: Path, options: Options, dead_part: float) -> tuple[int, int]:
 
     Raises CannotOpen, WrongDatabase, OSError.
     """
-    committer = SqliteCommitter(path, options)
+    committer = _committer(path, options)
     try:
         return committer.compact(dead_part)
     finally:

@@ -2,6 +2,7 @@ import os
 import shutil
 import tempfile
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ def data():
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["memory", "sqlite", "socket", "next schema"])
+@pytest.fixture(params=["memory", "sqlite", "maildir", "socket", "next schema"])
 async def fronts(request, data, options):
     """Two fronts of one store; where the store has no processes they are one.
 
@@ -50,9 +51,17 @@ async def fronts(request, data, options):
     else:
         if request.param == "next schema":
             migrate_further(data)
+        if request.param == "maildir":
+            options = replace(options, blobs="maildir")
         store = memory(options) if request.param == "memory" else open_local(data, options)
         yield [store, store]
         await store.close()
+
+
+@pytest.fixture
+def apart(request, fronts):
+    """Whether each delivery has a body of its own."""
+    return "maildir" in request.node.name
 
 
 @pytest.fixture

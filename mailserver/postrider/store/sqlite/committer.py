@@ -17,7 +17,7 @@ import apsw
 
 from postrider.store import directory
 from postrider.store import transactions as t
-from postrider.store.blobs import BlobWriter, Location, SyncFailed
+from postrider.store.blobs import BlobWriter, Location, Place, SyncFailed
 from postrider.store.directory import CannotOpen
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
@@ -107,6 +107,8 @@ class SqliteCommitter:
                 if self._blobs is self._packs:
                     self._journal.note_synced()
             self._write_rows(txns, places, outcome)
+            if self._blobs.apart:
+                self._drop_refused(places, outcome.results)
         except SyncFailed as error:
             self._fatal(error)
         if self._options.metrics:
@@ -136,11 +138,7 @@ class SqliteCommitter:
 
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
-        self._upkeep.compaction.join()
-        try:
-            self._packs.sync()
-        except SyncFailed as error:
-            self._fatal(error)
+        self._upkeep.close()
         self._checkpoint(self._wal.finish)
         self._db.close()
         self._blobs.close()
@@ -302,6 +300,10 @@ class SqliteCommitter:
                 " SET used = max(used, ?2), dead = dead + ?3",
                 (pack, end, dead[pack]),
             )
+
+    def _drop_refused(self, places: list[list[Location]], results: list[object]) -> None:
+        refused = [some for some, result in zip(places, results, strict=True) if isinstance(result, StoreError)]
+        self._blobs.dropped([Place(place.pack, place.start, place.path) for some in refused for place in some])
 
     def _clear_slice(self) -> None:
         self._doomed = self._transact(removal.clear_slice)
