@@ -101,6 +101,9 @@ def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
 
 def _misplaced(db: apsw.Connection, packs: Mapping[int, Path]) -> Iterator[str]:
     """Bodies whose record is not where the database says."""
+    ((files,),) = db.execute("SELECT count(*) FROM blob WHERE path != ''").fetchall()
+    if files:
+        yield f"{files} bodies are files of their own: backups do not hold them"
     now, fd = 0, -1
     try:
         rows: Any = db.execute("SELECT pack, start, hash FROM blob WHERE path = '' ORDER BY pack, start")
