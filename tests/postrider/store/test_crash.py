@@ -199,7 +199,7 @@ async def test_a_failed_sync_ends_the_process(place, call):
 async def test_a_failed_write_refuses_its_batch_alone(place):
     data = place / "data"
     await open_local(data, Options(**store_process.SMALL)).close()
-    # The start writes two records of the journal, each message its body and another: the seventh is the third body.
+    # The start writes a record of the journal, each message its body and another: the sixth is the third body.
     inject = [
         "strace",
         "-f",
@@ -208,7 +208,7 @@ async def test_a_failed_write_refuses_its_batch_alone(place):
         "-P",
         data / "packs/00000001.pack",
         "-e",
-        "inject=pwritev,pwritev2:error=EIO:when=7",
+        "inject=pwritev,pwritev2:error=EIO:when=6",
     ]
     process = subprocess.Popen(list(map(str, writer(data, *inject))), stderr=subprocess.DEVNULL)
     store = await connect(data, place / "s")

@@ -18,8 +18,10 @@ from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, bala
 from postrider.store import journal
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
-from postrider.store.open import Options, open_local
+from postrider.store.open import Options, open_local, verify
+from postrider.store.pack_files import pack_path
 from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.survey import look_through
 from postrider.store.transactions import Outcome, StoreError
 
 
@@ -118,6 +120,35 @@ async def test_mail_that_the_journal_does_not_know_is_delivered_again(busy, data
     assert balanced(await store.reader.counters())
     await store.close()
     shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("batch", range(6, 27, 2))
+async def test_with_a_gap_in_the_journal_the_rest_is_there_and_agrees(busy, data, options, batch):
+    """A record of the journal was damaged: what it said is lost, no mail is, and nobody's cache is trusted."""
+    await busy.close()
+    bodies = {body for account in (ALICE, BOB) for body in (await bodies_by_folder(data, options, account)).values()}
+    lose(data)
+    survey = look_through(data / "packs", lambda *_: None)
+    (entry,) = (entry for entry in survey.entries if (entry.about.batch, entry.about.snapshot) == (batch, 0))
+    with pack_path(data / "packs", entry.pack).open("r+b") as file:
+        file.seek(entry.start + entry.length - 40)
+        file.write(b"other octets")
+    done = again(data)
+    assert (done.missing_batches, done.renewed, len(done.damage)) == (1, [ALICE, BOB], 1)
+    assert verify(data, lambda *_: None).problems == []
+    found = {body for account in (ALICE, BOB) for body in (await bodies_by_folder(data, options, account)).values()}
+    assert found >= bodies
+    assert verify(data, lambda *_: None).problems == []
+
+
+async def bodies_by_folder(data, options, account):
+    store = open_local(data, options)
+    found = {}
+    for folder in await store.reader.mailboxes(account):
+        for row in await store.reader.messages(account, folder.id, await store.reader.uids(account, folder.id)):
+            found[folder.id, row.uid] = await store.reader.body(account, row.blob)
+    await store.close()
+    return found
 
 
 async def test_the_journal_begins_anew_when_it_has_become_long(data, options, monkeypatch):

@@ -174,6 +174,11 @@ class Journal:
         """The packs were synced."""
         self.synced = self.appended
 
+    def close(self) -> None:
+        """The packs were synced for the last time: the next start need not write anything once more."""
+        if self.synced == self.batch:
+            self._db.execute("DELETE FROM outbox")
+
     def _append(self, batch: int, payload: bytes) -> None:
         self.write(payload, About(batch))
         self.appended = batch

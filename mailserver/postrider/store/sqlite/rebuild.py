@@ -24,6 +24,7 @@ from postrider.store.pack_reader import read_range
 from postrider.store.records import FILE_HEADER, KIND_BODY, BadRecord
 from postrider.store.sqlite import database, delivery, ledger
 from postrider.store.sqlite.accounts import next_uidvalidity
+from postrider.store.sqlite.mend import mend
 from postrider.store.sqlite.replay import NoJournal, Replay
 from postrider.store.sqlite.transaction import Running
 from postrider.store.survey import Damage, Entry, Found, Progress, Survey, look_through, read_pack
@@ -47,7 +48,7 @@ class Rebuilt:
     #: The last batch of the journal, and how many before it are missing.
     last_batch: int = 0
     missing_batches: int = 0
-    #: Bodies that came after the journal's end: delivered once more, to these accounts, whose folders have a new
+    #: Bodies of batches that the journal does not know: delivered once more. Folders of these accounts have a new
     #: UIDVALIDITY.
     delivered_again: int = 0
     renewed: list[str] = field(default_factory=list)
@@ -100,8 +101,10 @@ class Rebuild:
                 raise CannotOpen(f"{self._packs} has no journal: it was written by a release without one") from error
             except (BadRecord, msgspec.DecodeError) as error:
                 raise CannotOpen(f"the journal in {self._packs} is damaged: {error}") from error
-            self._done.last_batch, self._done.missing_batches = replay.last, replay.missing
-            self._match_bodies(db, survey, replay.last)
+            self._done.last_batch, self._done.missing_batches = replay.last, len(replay.missing)
+            if replay.missing:
+                mend(db)
+            self._match_bodies(db, survey, lambda batch: batch > replay.last or batch in replay.missing)
             _count_packs(db, survey, replay.first)
             if replay.missing:  # nobody knows what they changed
                 self._renew(db, [name for (name,) in db.execute("SELECT name FROM account ORDER BY name")])
@@ -115,8 +118,8 @@ class Rebuild:
 
     # -- bodies ----------------------------------------------------------------------------------------------------
 
-    def _match_bodies(self, db: apsw.Connection, survey: Survey, last: int) -> None:
-        """Look for the record of every body's row, and for records that came after the journal's end."""
+    def _match_bodies(self, db: apsw.Connection, survey: Survey, unknown: Callable[[int], bool]) -> None:
+        """Look for the record of every body's row, and for records of batches that the journal does not know."""
         missing: dict[bytes, list[int]] = {}
         seen: set[tuple[bytes, bytes]] = set()
         for done, pack in enumerate(survey.used):
@@ -127,7 +130,7 @@ class Rebuild:
                 row, digest = known.get(found.start, (0, b""))
                 if digest == found.header.hash:
                     del known[found.start]
-                elif self._is_late(found, last) and (key := (found.header.hash, found.meta)) not in seen:
+                elif self._is_late(found, unknown) and (key := (found.header.hash, found.meta)) not in seen:
                     seen.add(key)
                     self._deliver(db, found)
             for row, digest in known.values():
@@ -144,9 +147,9 @@ class Rebuild:
             if isinstance(found, Found) and found.header.kind == KIND_BODY:
                 yield found
 
-    def _is_late(self, found: Found, last: int) -> bool:
+    def _is_late(self, found: Found, unknown: Callable[[int], bool]) -> bool:
         belongs = self._belongs(found)
-        return bool(belongs and belongs.batch > last and (belongs.placed or belongs.queued))
+        return bool(belongs and unknown(belongs.batch) and (belongs.placed or belongs.queued))
 
     def _belongs(self, found: Found) -> Belongs | None:
         try:

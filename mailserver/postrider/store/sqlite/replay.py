@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import apsw
@@ -31,10 +32,10 @@ class Replay:
         #: The first batch that is not in the snapshot; 0 without any, then all changes there are count.
         self.first = _whole_snapshot(self._entries)
         batches = {entry.about.batch for entry in self._entries if not entry.about.snapshot}
-        later = {batch for batch in batches if batch >= self.first}
-        #: The last batch that is known, and how many before it are not.
+        later = sorted(batch for batch in batches if batch >= self.first)
+        #: The last batch that is known, and those before it that are not.
         self.last = max([*later, self.first - 1, 0])
-        self.missing = self.last + 1 - max(self.first, 1) - len(later)
+        self.missing = frozenset(_gaps([max(self.first, 1) - 1, *later]))
         self.wanted = [entry for entry in self._entries if self._is_wanted(entry)]
 
     def run(self, read: Read, told: Callable[[int, int], object]) -> None:
@@ -82,6 +83,12 @@ class Replay:
                 else "INSERT INTO sqlite_sequence (name, seq) VALUES (?1, ?2)",
                 (name, value),
             )
+
+
+def _gaps(numbers: Sequence[int]) -> Iterator[int]:
+    """What is missing between ascending numbers."""
+    for before, after in pairwise(numbers):
+        yield from range(before + 1, after)
 
 
 class _Statements:

@@ -64,6 +64,12 @@ class Upkeep:
             self._snapshot.give_up()
         return 0.0 if self._snapshot.running else waits
 
+    def close(self) -> None:
+        """End what is under way; the journal is whole in the packs then, unless the disk is full."""
+        self.compaction.join()
+        if self.in_order(self._bring_journal):
+            self.in_order(self._journal.close)
+
     def in_order(self, work: Callable[[], object]) -> bool:
         """Do some housekeeping; false when it could not be written, and is to be tried again later."""
         try:

@@ -192,7 +192,8 @@ class Verification:
         if found.header.kind != KIND_JOURNAL:
             return False
         row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
-        return unpack_about(found.meta).batch >= (row[0] if row else 0) - 1
+        # Without a snapshot one is written at the next start, and nothing before it is needed.
+        return row is not None and unpack_about(found.meta).batch >= row[0] - 1
 
     def _rows_in(self, pack: int) -> dict[int, tuple[int, bytes]]:
         rows: Any = self._db.execute("SELECT start, id, hash FROM blob WHERE pack = ? AND path = ''", (pack,))
