@@ -62,7 +62,7 @@ class Put(Value, frozen=True):
 
 def grant(txn: SetRights) -> str:
     """The letters of a SetRights, each once, in order. Raises StoreError(INVALID)."""
-    if not txn.grantee or len(txn.grantee.encode()) > MAX_THING_NAME:
+    if not txn.grantee or _octets(txn.grantee) > MAX_THING_NAME:
         raise StoreError(Reason.INVALID, "who is to have the rights?")
     if not txn.rights.isascii() or (txn.rights and not txn.rights.isalnum()):  # RFC 4314 §2.1
         raise StoreError(Reason.INVALID, "rights are letters and digits")
@@ -72,7 +72,7 @@ def grant(txn: SetRights) -> str:
 def annotation(txn: Annotate) -> list[tuple[str, bytes | None]]:
     """The entries of an Annotate, names in lower case. Raises StoreError(INVALID, LIMIT)."""
     for entry, value in txn.entries:
-        if not entry.startswith("/") or len(entry.encode()) > MAX_THING_NAME:
+        if not entry.startswith("/") or _octets(entry) > MAX_THING_NAME:
             raise StoreError(Reason.INVALID, "the name of an annotation begins with a slash")
         if value is not None and len(value) > MAX_ANNOTATION:
             raise StoreError(Reason.LIMIT, f"an annotation has at most {MAX_ANNOTATION} octets")
@@ -81,9 +81,16 @@ def annotation(txn: Annotate) -> list[tuple[str, bytes | None]]:
 
 def thing(txn: PutThing) -> None:
     """Whether a PutThing may be. Raises StoreError(INVALID, LIMIT)."""
-    if not txn.kind or "/" in txn.kind or len(txn.kind.encode()) > MAX_THING_NAME:
+    if not txn.kind or "/" in txn.kind or _octets(txn.kind) > MAX_THING_NAME:
         raise StoreError(Reason.INVALID, "a kind is a word without slashes")
-    if not txn.name or len(txn.name.encode()) > MAX_THING_NAME:
+    if not txn.name or _octets(txn.name) > MAX_THING_NAME:
         raise StoreError(Reason.INVALID, f"a name has 1 to {MAX_THING_NAME} octets")
     if txn.value is not None and len(txn.value) > MAX_THING:
         raise StoreError(Reason.LIMIT, f"it has at most {MAX_THING} octets")
+
+
+def _octets(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise StoreError(Reason.INVALID, "a name is not Unicode text") from None

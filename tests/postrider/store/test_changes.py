@@ -62,6 +62,15 @@ async def test_an_email_is_gone_when_no_folder_has_it(commit, reader, opened):
     assert [(one.mailbox_id, one.email_id, one.created) for one in told.messages] == [(3, key, True)]
 
 
+async def test_what_changes_nothing_is_no_change(commit, reader, opened):
+    await commit(t.Subscribe(ALICE, "never", False))
+    await commit(t.Subscribe(ALICE, "Sent", True))
+    await commit(t.SetRights(ALICE, INBOX, BOB, ""))
+    await commit(t.Annotate(ALICE, INBOX, "", (("/shared/comment", None),)))
+    assert (await commit(t.PutThing(ALICE, "sieve", "main", None))).modseq == opened
+    assert await modseq(reader) == opened
+
+
 async def test_everything_else_is_in_it(commit, reader, opened):
     made = await commit(t.CreateMailbox(ALICE, "a/b"))
     since = await modseq(reader)

@@ -4,6 +4,7 @@ import pytest
 from stored import ALICE, BOB, INBOX, append, body_of, intake
 
 from postrider.store import transactions as t
+from postrider.store.owned import grant
 from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import AnnotationRow, Flag, RightsRow, SeenRow, ThingRow, account_of
 
@@ -54,6 +55,12 @@ async def test_rights_go_with_the_folder(commit, reader):
 @pytest.mark.parametrize(("grantee", "rights"), [("", "r"), ("x" * 1001, "r"), (BOB, "r s"), (BOB, "é")])
 async def test_what_are_no_rights_is_refused(commit, grantee, rights):
     assert await refusal(commit(t.SetRights(ALICE, INBOX, grantee, rights))) is Reason.INVALID
+
+
+def test_a_grantee_is_text():
+    with pytest.raises(StoreError) as caught:
+        grant(t.SetRights(ALICE, INBOX, "\ud800", "r"))
+    assert caught.value.reason is Reason.INVALID
 
 
 async def test_seen_is_each_users_own_on_a_shared_folder(commit, reader):

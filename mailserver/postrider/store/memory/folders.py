@@ -94,15 +94,17 @@ def subscribe(state: State, txn: t.Subscribe) -> t.Done:
     """SUBSCRIBE and UNSUBSCRIBE."""
     account = state.account(txn.account)
     name = names.canonical(txn.name)
+    before = name in account.subscriptions
     if txn.subscribed:
         if len(account.subscriptions) >= names.MAX_MAILBOXES:
             raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} subscriptions")
         account.subscriptions.add(name)
     else:
         account.subscriptions.discard(name)
-    account.bump()
-    account.note("subscription", name, gone=not txn.subscribed)
-    state.changed.add(txn.account)
+    if before is not txn.subscribed:
+        account.bump()
+        account.note("subscription", name, gone=not txn.subscribed)
+        state.changed.add(txn.account)
     return t.Done()
 
 

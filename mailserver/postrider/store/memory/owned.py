@@ -20,8 +20,8 @@ def set_rights(state: State, txn: t.SetRights) -> t.Done:
     if rights:
         _limit({other for other in account.rights if other[0] == folder.id} | {key}, t.MAX_RIGHTS)
         account.rights[key] = rights
-    else:
-        account.rights.pop(key, None)
+    elif account.rights.pop(key, None) is None:
+        return t.Done()
     folder.changed = account.bump()
     account.note("rights", f"{folder.id}/{txn.grantee}", gone=not rights)
     state.changed |= {txn.account, Account(txn.grantee)}
@@ -34,18 +34,20 @@ def annotate(state: State, txn: t.Annotate) -> t.Done:
     if txn.mailbox_id:
         account.folder(txn.mailbox_id)
     kept = dict(account.annotations)
-    entries = annotation(txn)
-    for entry, value in entries:
-        if value is None:
-            kept.pop((txn.mailbox_id, txn.owner, entry), None)
-        else:
-            kept[txn.mailbox_id, txn.owner, entry] = value
+    changed: list[tuple[str, bool]] = []
+    for entry, value in annotation(txn):
+        key = (txn.mailbox_id, txn.owner, entry)
+        if value is not None:
+            kept[key] = value
+        if value is not None or kept.pop(key, None) is not None:
+            changed.append((entry, value is None))
     _limit([key for key in kept if key[:2] == (txn.mailbox_id, txn.owner)], t.MAX_ANNOTATIONS)
     account.annotations = kept
-    account.bump()
-    for entry, value in entries:
-        account.note("annotation", f"{txn.mailbox_id}/{txn.owner}{entry}", gone=value is None)
-    state.changed.add(txn.account)
+    if changed:
+        account.bump()
+        state.changed.add(txn.account)
+    for entry, gone in changed:
+        account.note("annotation", f"{txn.mailbox_id}/{txn.owner}{entry}", gone=gone)
     return t.Done()
 
 
@@ -57,7 +59,8 @@ def put_thing(state: State, txn: t.PutThing) -> t.Put:
     if txn.expected is not None and account.things.get(key, (b"", 0))[1] != txn.expected:
         raise StoreError(Reason.CONFLICT)
     if txn.value is None:
-        account.things.pop(key, None)
+        if account.things.pop(key, None) is None:
+            return t.Put(account.modseq)
         account.bump()
     else:
         _limit({other for other in account.things if other[0] == txn.kind} | {key}, t.MAX_THINGS)

@@ -106,8 +106,9 @@ def subscribe(run: Running, txn: t.Subscribe) -> t.Done:
         run.db.execute("INSERT OR IGNORE INTO subscription (account_id, name) VALUES (?, ?)", (account_id, name))
     else:
         run.db.execute("DELETE FROM subscription WHERE account_id = ? AND name = ?", (account_id, name))
-    note(run, account_id, next_modseq(run, account_id), "subscription", name, gone=not txn.subscribed)
-    run.changed.add(txn.account)
+    if run.db.changes():
+        note(run, account_id, next_modseq(run, account_id), "subscription", name, gone=not txn.subscribed)
+        run.changed.add(txn.account)
     return t.Done()
 
 

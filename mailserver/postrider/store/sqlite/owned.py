@@ -25,6 +25,8 @@ def set_rights(run: Running, txn: t.SetRights) -> t.Done:
         run.db.execute(
             "DELETE FROM rights WHERE account_id = ? AND mailbox_id = ? AND grantee = ?", (*folder.key, txn.grantee)
         )
+        if not run.db.changes():
+            return t.Done()
     modseq = next_modseq(run, folder.account_id)
     run.db.execute("UPDATE mailbox SET changed = ? WHERE account_id = ? AND id = ?", (modseq, *folder.key))
     note(run, folder.account_id, modseq, "rights", f"{folder.id}/{txn.grantee}", gone=not rights)
@@ -39,7 +41,7 @@ def annotate(run: Running, txn: t.Annotate) -> t.Done:
     else:
         account_id = ensure_account(run, txn.account)
     key = (account_id, txn.mailbox_id, txn.owner)
-    modseq = next_modseq(run, account_id)
+    changed: list[tuple[str, bool]] = []
     for entry, value in annotation(txn):
         if value is None:
             run.db.execute(
@@ -52,9 +54,14 @@ def annotate(run: Running, txn: t.Annotate) -> t.Done:
                 " ON CONFLICT (account_id, mailbox_id, owner, entry) DO UPDATE SET value = ?5",
                 (*key, entry, value),
             )
-        note(run, account_id, modseq, "annotation", f"{txn.mailbox_id}/{txn.owner}{entry}", gone=value is None)
+        if run.db.changes():
+            changed.append((entry, value is None))
     _limit(run, key, "annotation", "account_id = ? AND mailbox_id = ? AND owner = ?", t.MAX_ANNOTATIONS)
-    run.changed.add(txn.account)
+    if changed:
+        modseq = next_modseq(run, account_id)
+        for entry, gone in changed:
+            note(run, account_id, modseq, "annotation", f"{txn.mailbox_id}/{txn.owner}{entry}", gone=gone)
+        run.changed.add(txn.account)
     return t.Done()
 
 
@@ -67,10 +74,12 @@ def put_thing(run: Running, txn: t.PutThing) -> t.Put:
         row = run.one("SELECT modseq FROM thing WHERE account_id = ? AND kind = ? AND name = ?", *key)
         if (row[0] if row else 0) != txn.expected:
             raise StoreError(Reason.CONFLICT, f"{txn.kind} {txn.name!r} was changed meanwhile")
-    modseq = next_modseq(run, account_id)
     if txn.value is None:
         run.db.execute("DELETE FROM thing WHERE account_id = ? AND kind = ? AND name = ?", key)
-    else:
+        if not run.db.changes():
+            return t.Put(run.one("SELECT modseq FROM account WHERE id = ?", account_id)[0])
+    modseq = next_modseq(run, account_id)
+    if txn.value is not None:
         run.db.execute(
             "INSERT INTO thing (account_id, kind, name, value, modseq) VALUES (?1, ?2, ?3, ?4, ?5)"
             " ON CONFLICT (account_id, kind, name) DO UPDATE SET value = ?4, modseq = ?5",
