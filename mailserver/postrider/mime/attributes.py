@@ -69,7 +69,7 @@ def _offered(part: Part, within: bytes, position: int) -> bool:
         # A later text with a name is a file; without one it goes on with the body.
         return position > 0 and (within == b"related" or _named(part)) and part.id is None
     if part.type in _MEDIA and within == b"related":
-        return part.id is None and position > 0  # an image the text shows
+        return part.id is None and position > 0  # one with an id is shown by the text
     return not (part.type == b"application" and part.subtype in _PKCS7)
 
 

@@ -1,6 +1,8 @@
-"""Content as the octets the store keeps beside a message."""
+"""Content as the octets the store keeps beside a message: a CRC, and MessagePack."""
 
 from __future__ import annotations
+
+import zlib
 
 import msgspec
 
@@ -13,7 +15,8 @@ _decode = msgspec.msgpack.Decoder(Content).decode
 
 def to_cache(content: Content) -> bytes:
     """Octets for the store."""
-    return _encode(content)
+    encoded = _encode(content)
+    return zlib.crc32(encoded).to_bytes(4, "big") + encoded
 
 
 def from_cache(cached: bytes) -> Content | None:
@@ -21,8 +24,12 @@ def from_cache(cached: bytes) -> Content | None:
 
     A newer version only adds at the end: a release that was rolled back goes on with what it understands.
     """
+    encoded = cached[4:]
+    # Checked first: a damaged length would have the decoder ask for gigabytes.
+    if zlib.crc32(encoded).to_bytes(4, "big") != cached[:4]:
+        return None
     try:
-        found = _decode(cached)
+        found = _decode(encoded)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
     return found if found.version >= VERSION else None

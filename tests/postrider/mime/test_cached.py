@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -11,6 +13,10 @@ from postrider.mime.cached import from_cache, to_cache
 from postrider.mime.parse import VERSION, scan
 
 MESSAGE = b"From: a@b.test\nSubject: \xff x\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nwords\n--b--\n"
+
+
+def sealed(encoded: bytes) -> bytes:
+    return zlib.crc32(encoded).to_bytes(4, "big") + encoded
 
 
 def test_it_comes_back() -> None:
@@ -25,21 +31,28 @@ def test_older_versions_are_found_anew(version: int, kept: bool) -> None:
 
 
 def test_a_newer_release_may_have_added() -> None:
-    fields = msgspec.msgpack.decode(to_cache(scan(MESSAGE)))
-    assert from_cache(msgspec.msgpack.encode([*fields, "new"])) == scan(MESSAGE)
+    fields = msgspec.msgpack.decode(to_cache(scan(MESSAGE))[4:])
+    assert from_cache(sealed(msgspec.msgpack.encode([*fields, "new"]))) == scan(MESSAGE)
 
 
-@pytest.mark.parametrize("cached", [b"", b"\xc1", b"\x90", b"\x91\x02", b"\x01"])
-def test_damaged(cached: bytes) -> None:
-    assert from_cache(cached) is None
+@pytest.mark.parametrize("encoded", [b"", b"\xc1", b"\x90", b"\x91\x02", b"\x01"])
+def test_damaged(encoded: bytes) -> None:
+    assert from_cache(encoded) is None
+    assert from_cache(sealed(encoded)) is None
+
+
+def test_a_damaged_length_asks_for_no_memory() -> None:
+    cached = to_cache(scan(MESSAGE))
+    assert from_cache(cached[:4] + b"\xdd\x7f\xff\xff\xff" + cached[5:]) is None
 
 
 @given(st.integers(0, len(to_cache(scan(MESSAGE))) - 1), st.integers(0, 255))
 def test_any_damage_is_no_error(at: int, octet: int) -> None:
     cached = bytearray(to_cache(scan(MESSAGE)))
+    damaged = cached[at] != octet
     cached[at] = octet
-    from_cache(bytes(cached))
-    from_cache(bytes(cached[:at]))
+    assert (from_cache(bytes(cached)) is None) is damaged
+    assert from_cache(bytes(cached[:at])) is None
 
 
 def test_it_stays_small() -> None:
