@@ -1,10 +1,19 @@
 """The background process of a whole server: there, restarted when it dies, and nobody waits for it."""
 
+import asyncio
 import json
 import os
+import random
 import signal
 import time
 from pathlib import Path
+
+import pytest
+
+from postrider.store.search.lookup import IndexLookup
+from postrider.store.search.wanted import Has, Part
+from postrider.store.values import account_of
+from postrider.telemetry.events import Events
 
 
 def _pids(server):
@@ -42,3 +51,34 @@ def test_it_is_started_again_and_the_group_serves_on(server):
     assert not Path(f"/proc/{second}").exists()
     ended = [json.loads(line) for line in (server.directory / "log").read_text().splitlines()]
     assert [line["status"] for line in ended if line["event"] == "server.process_ended"] == [-9]
+
+
+@pytest.mark.crash
+async def test_the_index_is_whole_however_often_its_writer_is_killed(server):
+    """Nothing is missed while it is dead, torn or behind, and what it wrote before it was killed is kept."""
+    chance = random.Random(7)
+    stored = 0
+    with server.imap("alice@one.test") as client:
+        client.select_folder("INBOX")
+        for turn in range(1, 7):
+            for number in range(60):
+                word = "needle" if number % 3 else "haystack"
+                client.append("INBOX", f"Subject: {turn}\r\n\r\nThe {word} of {number}.\r\n".encode())
+            stored += 40
+            client.noop()
+            time.sleep(chance.random())
+            assert len(client.search(["TEXT", "needle"])) == stored
+            os.kill(_pids(server)[-1], signal.SIGKILL)
+            assert len(client.search(["BODY", "the needle of"])) == stored
+            _wait_for(lambda turn=turn: len(_pids(server)) > turn)
+        uidvalidity = client.folder_status("INBOX", ["UIDVALIDITY"])[b"UIDVALIDITY"]
+    lookup = IndexLookup(server.directory / "data", Events())
+    account = account_of(server.snapshot.mailboxes[0].namespace, "alice@one.test")
+    end = time.monotonic() + 30
+    while (covered := await lookup.covered(account, uidvalidity)) is None or covered.uid < 6 * 60:
+        assert time.monotonic() < end, covered
+        await asyncio.sleep(0.1)
+    page = await lookup.page(covered, Has((Part.BODY,), "needle"), covered.uid, 1000)
+    assert [sure for _, sure in page.found] == [True] * stored
+    lookup.close()
+    assert (server.directory / "log").read_text().count("search.rebuilt") == 1

@@ -37,8 +37,8 @@ LOOK_EVERY = 1.0
 #: folders up to SMALL documents do not wait.
 GONE_SECONDS = 600
 SMALL = 5000
-#: Bytes of free space below which nothing is indexed: mail needs it more.
-FLOOR = 512 * 1024 * 1024
+#: Bytes of free space below which nothing is indexed, or that part of the disk if it is less: mail needs it more.
+FLOOR, FLOOR_PART = 512 * 1024 * 1024, 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class Indexer:
 
     async def look(self) -> bool:
         """Index a turn's worth of each account that has something new; False when nothing is left to do."""
-        if free_space(self._ports.directory)[0] < FLOOR:
+        free, total = free_space(self._ports.directory)
+        if free < min(FLOOR, total // FLOOR_PART):
             return False
         try:
             return await self._look(self._opened())
