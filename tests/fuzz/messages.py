@@ -108,7 +108,7 @@ def _repeat(rng: random.Random, data: bytes, _: Sequence[bytes]) -> bytes:
     start, stop = _range(rng, data)
     piece = rng.choice([data[start:stop], rng.choice(TOKENS), bytes([rng.randrange(256)])])
     times, most = rng.choice([(2, 1000), (10, 1000), (100, 5000), (1000, 5000), (30, 50_000), (20_000, 100_000)])
-    return data[:start] + (piece * times)[:most] + data[start:]
+    return data[:start] + piece * min(times, most // max(len(piece), 1) + 1) + data[start:]
 
 
 def _splice(rng: random.Random, data: bytes, corpus: Sequence[bytes]) -> bytes:
