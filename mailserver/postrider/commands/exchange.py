@@ -19,6 +19,7 @@ from postrider.store.values import Account
 
 Address = Annotated[str, typer.Argument(metavar="ACCOUNT", help="alice@example.org, or NAMESPACE/alice@example.org.")]
 
+_AGAIN = "The same command goes on where it stopped."
 _HINTS = {
     Reason.OVER_QUOTA: "the account or its domain is over quota: raise the quota, or import with --ignore-quota",
     Reason.NO_SPACE: "the disk of the data directory is nearly full",
@@ -68,6 +69,3 @@ def summary(done: Progress, *parts: tuple[int, str]) -> None:
     counts = [first, *(part for part in rest if part[0])]
     text = ", ".join(f"{count:,} {what}" for count, what in counts)
     typer.echo(f"{text} in {duration(done.seconds)}")
-
-
-_AGAIN = "The same command goes on where it stopped."
