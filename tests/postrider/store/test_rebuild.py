@@ -165,6 +165,10 @@ async def test_the_journal_begins_anew_when_it_has_become_long(data, options, mo
     db = apsw.Connection(str(data / "mail.db"))
     known = dict(db.execute("SELECT name, value FROM journal"))
     assert known["snapshot"] > 50
+    # What a snapshot took the place of is dead, also in the pack that is open: else the next were due at once.
+    (needed,) = db.execute("SELECT sum(journal) FROM pack").fetchone()
+    assert needed < 60_000
+    assert needed < sum(entry.length for entry in look_through(data / "packs", lambda *_: None).entries) / 2
     db.close()
     before = dump(data)
     lose(data)

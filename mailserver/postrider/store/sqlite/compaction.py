@@ -25,6 +25,8 @@ from postrider.store.sqlite.transaction import Running
 
 #: A sealed pack of which a larger part is dead is worth it.
 DEAD_PART = 0.5
+#: For less than this part of a pack's size nothing is copied, and no pack is sealed before it is full.
+_WORTH = 64
 #: Seconds between two looks, and until an empty pack's file goes.
 _LOOK_EVERY = 60.0
 GRACE = 60
@@ -97,28 +99,28 @@ class Compaction:
 
     def _begin(self, now: int) -> bool:
         rows: Any = self._db.execute(
-            "SELECT id, used - dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
+            "SELECT id, used - dead, dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
             " AND dead > ?2 * (used - ?3) ORDER BY dead * 1.0 / used DESC",
             (self._packs.pack, self.dead_part, FILE_HEADER.size),
         ).fetchall()
         chosen: dict[int, int] = {}
-        for pack, live in rows:
+        gain = 0
+        for pack, live, dead in rows:
             if pack in self.damaged or (chosen and sum(chosen.values()) + live > self._packs.size):
                 continue
             chosen[pack] = live
-        if not chosen:
+            gain += dead
+        if not chosen or gain < self._packs.size // _WORTH:
             return False
         self._sources = chosen
-        if all(not _live(self._db, pack) and not self._journal_in(pack) for pack in chosen):
+        snapshot = self._snapshot()
+        if not any(_live(self._db, pack) or self._journal_in(pack, snapshot) for pack in chosen):
             self._transact(self._finish_rows)
             self._sources = {}
             return True
         self._target = self._packs.set_aside(now)
         self._transact(self._note_target)
-        row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
-        copying = Copying(
-            self._packs.directory, chosen, self._target, self._live_aside, row[0] if row else 0, now
-        )  # fmt: skip
+        copying = Copying(self._packs.directory, chosen, self._target, self._live_aside, snapshot, now)
         self._thread = threading.Thread(target=self._copy, args=(copying,), name="store-compaction", daemon=True)
         self._thread.start()
         return True
@@ -126,9 +128,14 @@ class Compaction:
     def _note_target(self, run: Running) -> None:
         run.db.execute("INSERT INTO pack (id, used, state) VALUES (?, ?, 'copying')", (self._target, FILE_HEADER.size))
 
-    def _journal_in(self, pack: int) -> bool:
-        row: Any = self._db.execute("SELECT journal FROM pack WHERE id = ?", (pack,)).fetchone()
-        return bool(row[0])
+    def _journal_in(self, pack: int, snapshot: int) -> bool:
+        """Whether records of the journal since the last snapshot are in a pack."""
+        row: Any = self._db.execute("SELECT batch FROM pack WHERE id = ?", (pack,)).fetchone()
+        return int(row[0]) >= snapshot - 1
+
+    def _snapshot(self) -> int:
+        row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
+        return int(row[0]) if row else 0
 
     def _live_aside(self, pack: int) -> Collection[int]:
         db = database.open_reader(self._path)

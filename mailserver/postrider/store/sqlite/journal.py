@@ -55,9 +55,10 @@ class Journal:
         self._freed: list[Place] = []
         #: The last batch that was committed; that has its record in a pack; whose record is synced.
         self.batch = self.appended = self.synced = 0
-        #: Octets of journal records: in each pack, as far as its row does not count them yet, and in all.
+        #: Octets of journal records in each pack: what its row does not count yet, and all since the last snapshot
+        #: was begun.
         self.grown: Counter[int] = Counter()
-        self.octets = 0
+        self.since: Counter[int] = Counter()
         blob = [name for name, _, _ in columns_of(db, "blob")]
         self._place = itemgetter(blob.index("pack"), blob.index("start"), blob.index("path"))
         db.preupdate_hook(self._seen)
@@ -137,7 +138,7 @@ class Journal:
     def recover(self, orphans: int) -> None:
         """Go on after the last batch; `orphans`: the highest that a record names which no row counts yet.
 
-        What the outbox still has is written once more: perhaps it never reached the disk. Raises OSError, SyncFailed.
+        What the outbox still has is written once more: perhaps it never reached the disk. Raises SyncFailed.
         """
         row: Any = self._db.execute(
             "SELECT max((SELECT coalesce(max(batch), 0) FROM outbox), (SELECT coalesce(max(batch), 0) FROM pack)),"
@@ -145,7 +146,8 @@ class Journal:
         ).fetchone()
         self.batch = max(row[0], orphans)
         self.appended = self.batch if row[1] is None else row[1] - 1
-        self.catch_up()
+        with suppress(OSError):  # a full disk: it is tried again, and told, between batches
+            self.catch_up()
 
     @property
     def behind(self) -> bool:
@@ -167,7 +169,7 @@ class Journal:
         """Write a journal record, unsynced; returns its octets. Raises OSError, SyncFailed."""
         place = self._packs.append_journal(payload, journal.pack(about), self._now())
         self.grown[place.pack] += place.header.length
-        self.octets += place.header.length
+        self.since[place.pack] += place.header.length
         return place.header.length
 
     def note_synced(self) -> None:

@@ -34,9 +34,10 @@ class Snapshot:
         known: dict[str, int] = dict(rows)
         self._size = known.get("snapshot_bytes", 0)
         self._wanted = "snapshot" not in known or known.get("layout") != changes.layout.crc
-        self._live = self._count()
         self._slices: Iterator[list[Changed]] | None = None
         self._first = self._number = self._octets = self._pause = 0
+        #: Octets of the journal from before `since` counts.
+        self._before = self._count()
 
     @property
     def running(self) -> bool:
@@ -45,12 +46,14 @@ class Snapshot:
 
     def due(self) -> bool:
         """Whether one should be begun: there is none yet, the tables changed, the journal has become long."""
-        journal = self._journal.octets + self._live
-        return journal >= self._pause and (self._wanted or journal > max(_AT_LEAST, _TIMES * self._size))
+        octets = self._octets_now()
+        return octets >= self._pause and (self._wanted or octets > max(_AT_LEAST, _TIMES * self._size))
 
     def begin(self) -> None:
         """Write the layout. Every batch must have its record in a pack. Raises OSError, SyncFailed."""
         self._first, self._number = self._journal.batch + 1, 0
+        self._before = self._octets_now()
+        self._journal.since.clear()
         self._octets = self._journal.write(journal.pack(self._journal.layout), self._about())
         self._slices = self._read()
 
@@ -72,16 +75,25 @@ class Snapshot:
         layout = self._journal.layout.crc
         known = (("snapshot", self._first), ("snapshot_bytes", self._octets), ("layout", layout))
         run.db.executemany("INSERT OR REPLACE INTO journal (name, value) VALUES (?, ?)", known)
-        run.db.execute("UPDATE pack SET dead = dead + journal, journal = 0 WHERE batch < ?", (self._first,))
+        run.db.execute("UPDATE pack SET dead = dead + journal, journal = 0")
+        needed = self._journal.since - self._journal.grown  # the COMMIT adds what has grown
+        run.db.executemany(
+            "UPDATE pack SET dead = dead - ?1, journal = ?1 WHERE id = ?2",
+            [(octets, pack) for pack, octets in needed.items()],
+        )
 
     def finished(self) -> None:
         """The transaction of `finish` was committed."""
         self._slices, self._wanted, self._size, self._pause = None, False, self._octets, 0
-        self._journal.octets, self._live = 0, self._count()
+        self._before = 0
 
     def give_up(self) -> None:
         """It could not be written: it is begun anew when the journal has grown some more, or at the next start."""
-        self._slices, self._pause = None, self._journal.octets + self._live + _AT_LEAST // 4
+        self._slices, self._pause = None, self._octets_now() + _AT_LEAST // 4
+
+    def _octets_now(self) -> int:
+        """Octets of the journal that are needed."""
+        return self._before + self._journal.since.total()
 
     def _count(self) -> int:
         row: Any = self._db.execute("SELECT coalesce(sum(journal), 0) FROM pack").fetchone()

@@ -51,11 +51,12 @@ class Upkeep:
         self._journal_at = 0.0
 
     def begin(self) -> None:
-        """At the start, before anything changes: other tables than before are described. Raises OSError, SyncFailed."""
-        if self._snapshot.due():
-            self._snapshot.begin()
+        """At the start, before anything changes: other tables than before are described."""
+        if self._snapshot.due() and not self.in_order(self._snapshot.begin):
+            self._snapshot.give_up()
         for _ in range(_FIRST_SLICES):  # a small store has its snapshot before it serves
-            self._go_on_with_snapshot()
+            if self._snapshot.running and not self.in_order(self._go_on_with_snapshot):
+                self._snapshot.give_up()
 
     def between(self) -> float:
         """Do a little; seconds until there is more to do, 0 for now."""
