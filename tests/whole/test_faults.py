@@ -87,12 +87,12 @@ def test_writes_that_fail_are_answered_451_and_what_comes_after_is_taken(make_se
 
 def test_a_second_server_waits_and_then_refuses(make_server, ca):
     server = make_server(snapshot(ca))
-    command = [*server.command, "--lock-seconds", "1", *server.flags]
+    command = [*server.command, "--lock-seconds", "0.5", *server.flags]
     start = time.monotonic()
     second = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
     assert second.returncode != 0
-    assert time.monotonic() - start > 1
-    assert f"data is in use by another server (pid {processes(server)['writer-0']}), after 1 s" in second.stderr
+    assert time.monotonic() - start > 0.5
+    assert f"data is in use by another server (pid {processes(server)['writer-0']}), after 0.5 s" in second.stderr
     with server.submission("alice@one.test") as client:
         assert send(client, "served")[0] == 250
 

@@ -24,7 +24,7 @@ from postrider.ops.backup.shelf import (
     Shelf,
     copy_hashed,
 )
-from postrider.store import directory
+from postrider.store import directory, kind
 from postrider.store.backup import DatabaseFile
 from postrider.store.pack_files import pack_path
 
@@ -56,9 +56,14 @@ class Backup:
     progress: Progress
 
     def take(self, *, keep: int = 0) -> Taken:
-        """Take it; with `keep` only so many remain afterwards. Raises BackupError, StoreError, OSError."""
+        """Take it; with `keep` only so many remain afterwards.
+
+        Raises BackupError, CannotOpen, StoreError, OSError.
+        """
         if not directory.database_path(self.data).exists():
             raise BackupError(f"{self.data} is not a data directory: there is no {DATABASE} in it")
+        if (held := kind.decided(self.data)) != kind.PACKS:
+            raise BackupError(f"{self.data} keeps mail in {held}: backups hold {kind.PACKS} alone, export the mail")
         if self.shelf.path.resolve().is_relative_to(self.data.resolve()):
             raise BackupError(f"{self.shelf.path} is inside of {self.data}: both would be lost together")
         self.shelf.prepare()
