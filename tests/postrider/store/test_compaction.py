@@ -8,9 +8,13 @@ import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, INBOX, append, intake
 
+from postrider.ops.backup.restore import Restore, verify
+from postrider.ops.backup.shelf import Shelf
+from postrider.ops.backup.take import Backup
+from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.blobs import Moved, Place
-from postrider.store.open import open_local
+from postrider.store.open import database_file, open_local
 from postrider.store.pack_files import pack_ids, pack_path
 from postrider.store.pack_reader import PackReader
 from postrider.store.sqlite.committer import SqliteCommitter
@@ -155,3 +159,29 @@ async def test_mail_comes_in_while_it_is_compacted(sparse, data, options, clock,
             del left[uid]
     assert n >= 3
     assert await bodies_of(copy_of(data, where), options) == left
+
+
+async def test_no_pack_goes_while_a_backup_wants_it(sparse, data, clock):
+    committer, _ = sparse
+    before = pack_ids(data / "packs")
+    with directory.keep_packs(data):
+        compact(committer, clock)
+        compact(committer, clock)
+        assert set(before) <= set(pack_ids(data / "packs"))
+    compact(committer, clock)
+    assert not set(before[1:-1]) & set(pack_ids(data / "packs"))
+
+
+async def test_a_backup_at_any_step_is_whole(sparse, data, options, clock, where):
+    committer, left = sparse
+    shelf, database = Shelf(where.with_name(where.name + "-shelf")), database_file()
+    moments = 0
+    while one_step(committer, clock) or moments < 3:
+        moments += 1
+        Backup(data, shelf, database, clock, lambda *_: None).take(keep=1)
+        assert verify(shelf, database, lambda *_: None) == []
+        Restore(shelf, where, database, clock, lambda *_: None).restore()
+        assert await bodies_of(where, options) == left
+        assert len(await bodies_of(where, options, BOB)) == 80
+        shutil.rmtree(where)
+    shutil.rmtree(shelf.path)
