@@ -55,6 +55,7 @@ class Compaction:
         #: Packs with records that cannot be read: they stay.
         self.damaged: set[int] = set()
         self.dead_part = DEAD_PART
+        self.least = packs.size // _WORTH
         self.grace = GRACE
 
     @property
@@ -110,7 +111,7 @@ class Compaction:
                 continue
             chosen[pack] = live
             gain += dead
-        if not chosen or gain < self._packs.size // _WORTH:
+        if not chosen or gain < self.least:
             return False
         self._sources = chosen
         snapshot = self._snapshot()

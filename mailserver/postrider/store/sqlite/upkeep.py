@@ -85,7 +85,7 @@ class Upkeep:
     def compact_now(self, dead_part: float) -> None:
         """Compact every pack of which a larger part is dead; nobody must be reading. Raises OSError, apsw.Error."""
         compaction = self.compaction
-        compaction.dead_part, compaction.grace = dead_part, 0
+        compaction.dead_part, compaction.least, compaction.grace = dead_part, 0, 0
         for _ in ("copy", "remove"):
             compaction.look_now()
             self._compact_step()
