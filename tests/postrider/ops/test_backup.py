@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apsw
 import pytest
+from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
 
 from postrider.ops.backup.restore import Restore, verify
@@ -168,6 +169,22 @@ async def test_the_queue_is_kept_but_not_claimed(tmp_path, data, options, take, 
     assert balanced(await again.reader.counters())
     for one in (store, again, held):
         await one.close()
+
+
+async def test_a_restored_directory_can_be_rebuilt_from_its_packs(tmp_path, data, options, take, restore):
+    """The new epoch is in the journal too."""
+    take(data)
+    restore(tmp_path / "new")
+    store = open_local(tmp_path / "new", options)
+    (stored,) = (await store.writer.commit(intake(ALICE, data=b"after"))).stored
+    await store.close()
+    rows = dump(tmp_path / "new")
+    lose(tmp_path / "new")
+    assert again(tmp_path / "new").damage == []
+    assert dump(tmp_path / "new") == rows
+    store = open_local(tmp_path / "new", options)
+    assert (await mail(store))[stored.uid] == b"after"
+    await store.close()
 
 
 async def test_only_what_is_new_is_copied(tmp_path, data, options, take):
