@@ -12,7 +12,7 @@ from postrider.store import journal
 from postrider.store.blobs import Location
 from postrider.store.codecs import FRAME, PLAIN
 from postrider.store.framing import Subject
-from postrider.store.pack_files import PackFile, pack_path, read_frames
+from postrider.store.pack_files import PackFile, check_frames, pack_path, read_frames
 from postrider.store.pack_reader import read_range
 from postrider.store.records import HEADER_SIZE, KEY_NONE, KIND_BODY, BadRecord
 from postrider.store.survey import Damage, Found, read_pack
@@ -94,7 +94,9 @@ class Copying:
             if header.codec == PLAIN:
                 subject = Subject(header.hash, header.size, found.meta, header.kind)
                 return file.write_stream(subject, _verified(fd, found), header.date)
-            if header.key_id == KEY_NONE:
+            if header.key_id != KEY_NONE:  # without its key it is as good as its checksums
+                check_frames(fd, found.start, found.frames)
+            else:
                 for _ in _hashed(read_frames(fd, found.start, header, found.frames), header.hash):
                     pass
             raw = os.pread(fd, header.length, found.start)

@@ -74,12 +74,17 @@ class Encoder:
 
 def decode(header: Header, frames: Sequence[Frame], number: int, stored: Octets, key: bytes = b"") -> bytes:
     """The plain bytes of one frame. Raises BadRecord."""
-    if len(stored) < frames[number].stored:
-        raise BadRecord("the file ends inside a record")
-    if zlib.crc32(stored) != frames[number].crc:
-        raise BadRecord("the record's checksum does not fit")
+    check(frames[number], stored)
     size = header.size if header.version == BARE else frame_size(header.size, number)
     return _decoded(header, stored, Context(header.hash, number, size, key))
+
+
+def check(frame: Frame, stored: Octets) -> None:
+    """Raises BadRecord when these are not the bytes that the table tells of."""
+    if len(stored) < frame.stored:
+        raise BadRecord("the file ends inside a record")
+    if zlib.crc32(stored) != frame.crc:
+        raise BadRecord("the record's checksum does not fit")
 
 
 def decode_meta(header: Header, meta: bytes, key: bytes = b"") -> bytes:

@@ -74,6 +74,12 @@ def read_frames(fd: int, start: int, header: Header, frames: Sequence[Frame]) ->
         yield framing.decode(header, frames, number, os.pread(fd, frame.stored, start + frame.start))
 
 
+def check_frames(fd: int, start: int, frames: Sequence[Frame]) -> None:
+    """Raises BadRecord where a frame is not what was written; what it means is another matter."""
+    for frame in frames:
+        framing.check(frame, os.pread(fd, frame.stored, start + frame.start))
+
+
 def read_padding(fd: int, start: int, header: Header) -> None:
     """Raises BadRecord where the zeros behind a record are missing."""
     end = HEADER_SIZE + header.meta + header.stored

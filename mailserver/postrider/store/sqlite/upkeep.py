@@ -86,9 +86,10 @@ class Upkeep:
         """Compact every pack of which a larger part is dead; nobody must be reading. Raises OSError, apsw.Error."""
         compaction = self.compaction
         compaction.dead_part, compaction.least, compaction.grace = dead_part, 0, 0
-        for _ in ("copy", "remove"):
+        more = True
+        while more:  # what was emptied goes with the next look, which may find more to copy
             compaction.look_now()
-            self._compact_step()
+            more = self._compact_step()
             while compaction.running:
                 compaction.join()
                 self._compact_step()
@@ -127,6 +128,6 @@ class Upkeep:
             return 0.0
         return _IDLE
 
-    def _compact_step(self) -> None:
+    def _compact_step(self) -> bool:
         self._bring_journal()  # what is copied, or goes, must not be what the journal is still to say
-        self.compaction.step(self._hands.clock.monotonic(), int(self._hands.clock.now()))
+        return self.compaction.step(self._hands.clock.monotonic(), int(self._hands.clock.now()))

@@ -12,7 +12,7 @@ from typing import Any
 from postrider.store import directory
 from postrider.store.blobs import BlobReader, Moved, Place
 from postrider.store.journal import unpack_about
-from postrider.store.pack_files import pack_ids, pack_path, read_frames, read_padding
+from postrider.store.pack_files import check_frames, pack_ids, pack_path, read_frames, read_padding
 from postrider.store.records import KEY_NONE, KIND_BODY, KIND_JOURNAL, BadRecord
 from postrider.store.sqlite import database
 from postrider.store.survey import Damage, Found, Progress, read_pack
@@ -239,6 +239,7 @@ def _wrong(fd: int, found: Found) -> str:
     try:
         read_padding(fd, found.start, header)
         if header.key_id != KEY_NONE:
+            check_frames(fd, found.start, found.frames)
             return ""
         digest = _digest(read_frames(fd, found.start, header, found.frames))
     except BadRecord as error:
