@@ -17,7 +17,7 @@ from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.transaction import Running
 
 #: Rows and octets of one slice: a few milliseconds.
-_ROWS = 800
+_ROWS = 400
 _OCTETS = 256 * 1024
 #: The journal may grow to this many octets, and to so many times the size of a snapshot.
 _AT_LEAST = 16 * 1024 * 1024
