@@ -77,7 +77,7 @@ class Nursery:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.metrics
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
-            ["postrider.app.writer", "postrider.app.front", "postrider.app.background"]
+            ["postrider.app.writer", "postrider.app.front", "postrider.app.background", "postrider.supervise.shared"]
         )
 
     async def start(self, name: str, index: int) -> ChildProcess:
