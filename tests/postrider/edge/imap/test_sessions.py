@@ -7,6 +7,7 @@ import asyncio
 import msgspec
 
 from postrider.accounts.directory import Directory
+from postrider.edge import imap_session
 
 MESSAGE = b"Subject: one\r\n\r\nbody\r\n"
 
@@ -47,6 +48,27 @@ async def test_new_mail_and_flags_reach_other_sessions(connect, site):
         assert told(await one.ask("FETCH 1 (BODY[TEXT])")) == [
             b"* 1 FETCH (BODY[TEXT] {6}", b"body", b" FLAGS (\\Seen $Mine \\Recent))"
         ]  # fmt: skip
+
+
+async def test_much_news_is_told_a_slice_at_a_time(connect, monkeypatch):
+    monkeypatch.setattr(imap_session, "NEWS_SLICE", 2)
+    async with connect() as one, connect() as two:
+        for _ in range(7):
+            await one.append(MESSAGE)
+        await one.ask("SELECT INBOX")
+        await two.ask("EXAMINE INBOX")
+        for number in range(1, 8):
+            await one.ask(f"STORE {number} +FLAGS (\\Seen)")
+        seen = [line for line in told(await two.ask("NOOP")) if b"Seen" in line]
+        assert [line.split()[1] for line in seen] == [b"%d" % number for number in range(1, 8)]
+        for number in (6, 4, 2):
+            await one.ask(f"STORE {number} +FLAGS.SILENT (\\Deleted)")
+            await one.ask("EXPUNGE")
+        await one.append(MESSAGE)
+        lines = told(await two.ask("NOOP"))
+        assert [line for line in lines if b"EXPUNGE" in line] == [b"* 6 EXPUNGE", b"* 4 EXPUNGE", b"* 2 EXPUNGE"]
+        assert b"* 5 EXISTS" in lines
+        assert told(await two.ask("FETCH 1:* UID"))[-1] == b"* 5 FETCH (UID 8)"
 
 
 async def test_reading_a_body_sets_seen_once(connect, site):
