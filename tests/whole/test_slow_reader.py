@@ -38,21 +38,22 @@ class SlowReader:
 
 @pytest.mark.crash
 @pytest.mark.parametrize(
-    "command",
+    ("command", "size", "count"),
     [
-        pytest.param(b"UID FETCH 1:* (UID BODY.PEEK[])", id="bodies"),
-        pytest.param(b"UID FETCH 1:* (UID FLAGS ENVELOPE BODYSTRUCTURE)", id="structures"),
+        pytest.param(b"UID FETCH 1:* (UID BODY.PEEK[])", MIB // 4, 60, id="bodies"),
+        pytest.param(b"UID FETCH 1:* (UID BODY.PEEK[])", 4 * MIB, 12, id="large bodies"),
+        pytest.param(b"UID FETCH 1:* (UID FLAGS ENVELOPE BODYSTRUCTURE)", MIB // 4, 60, id="structures"),
     ],
 )
-def test_a_slow_reader_holds_nothing(make_server, ca, command):
+def test_a_slow_reader_holds_nothing(make_server, ca, command, size, count):
     server = make_server(snapshot(ca))
     with server.imap("bob@one.test") as client:
-        big = b"Subject: big\r\nTo: " + b"x@y.test, " * 300 + b"z@y.test\r\n\r\n" + b"0123456789abcde\n" * 16384
-        for _ in range(60):
+        big = b"Subject: big\r\nTo: " + b"x@y.test, " * 300 + b"z@y.test\r\n\r\n" + b"0123456789abcde\n" * (size // 16)
+        for _ in range(count):
             client.append("INBOX", big.replace(b"\n", b"\r\n").replace(b"\r\r", b"\r"))
         client.select_folder("INBOX")
-        for _ in range(5):  # everybody has 300 messages more
-            client.copy("1:60", "INBOX")
+        for _ in range(5):
+            client.copy(f"1:{count}", "INBOX")
     fronts = [pid for role, pid in processes(server).items() if role.startswith("front-")]
     readers = [SlowReader(server, command) for _ in range(CLIENTS)]  # caches and such are not theirs
     for _ in range(3):

@@ -19,7 +19,7 @@ LINGER_SECONDS = 30.0
 #: Seconds a peer may leave our output unread before the connection is cut.
 STALL_SECONDS = 300.0
 #: What the transport holds for a slow reader before the conversation stops, in bytes.
-OUTPUT_HIGH_WATER = 256 * 1024
+OUTPUT_HIGH_WATER = 128 * 1024
 #: Events handled before output is sent, so that a pipelining peer cannot pile it up.
 _EVENTS_PER_FLUSH = 64
 

@@ -15,7 +15,7 @@ from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, MessageRow
 
 #: Octets of a body sent at once.
-BODY_SLICE = 128 * 1024
+BODY_SLICE = 64 * 1024
 #: Octets of a header that fields are picked from.
 MAX_HEADER = 1024 * 1024
 
