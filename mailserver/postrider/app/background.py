@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.app import child, keeping
+from postrider.app import child, keeping, maildirs
 from postrider.contract.model import Snapshot
 from postrider.model.ports import Clock
 from postrider.net.system import SystemClock, SystemRandom
@@ -61,6 +61,7 @@ async def index(around: Around) -> None:
 JOBS: Mapping[str, Job] = {
     "indexer": index,
     "janitor": keeping.keep,
+    "maildirs": maildirs.keep,
 }
 
 

@@ -71,6 +71,10 @@ class BlobReader(Protocol):
         """A range of the body, verified. Raises StoreError(UNAVAILABLE), Moved."""
         ...
 
+    def file(self, place: Place) -> str:
+        """The path of the file that is the whole message; "" where bodies lie together."""
+        ...
+
     def read_aside(self, place: Place, start: int, length: int | None) -> bytes:
         """The same, for a thread other than the one that calls `read`."""
         ...

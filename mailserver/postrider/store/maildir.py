@@ -161,6 +161,10 @@ class MaildirReader:
 
     read_aside = read
 
+    def file(self, place: Place) -> str:
+        """The path of the whole message's file."""
+        return str(self._root / place.path) if place.path else ""
+
     def close(self) -> None:
         """Nothing is held between reads."""
 

@@ -130,6 +130,13 @@ class Reader(Protocol):
         """A range of a body's bytes. Raises StoreError(UNAVAILABLE) when the record is damaged."""
         ...
 
+    async def file(self, account: Account, blob: Blob) -> str:
+        """The file that is a message, where bodies are files in Maildirs: what we added and the body; else "".
+
+        StoreError(UNAVAILABLE) when the body is gone.
+        """
+        ...
+
     async def usage(self, account: Account) -> tuple[int, int]:
         """Bytes and messages stored in the account; what is in the undelete window does not count."""
         ...

@@ -50,6 +50,8 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "store.no_space": (logging.ERROR, "free space is below the floor: new mail is answered 452 until there is more"),
     "store.write_failed": (logging.ERROR, "a write failed; its batch was refused with 451"),
     "store.damaged": (logging.ERROR, "packs are missing or too short: bodies in them cannot be read"),
+    "maildir.left": (logging.WARNING, "a file in a Maildir could not be taken in and stays there; reason says why"),
+    "maildir.failed": (logging.ERROR, "an account's Maildir could not be brought up to date; it is tried again"),
     "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
     "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
     "search.unusable": (logging.WARNING, "the search index could not be read: the search scanned instead"),

@@ -18,7 +18,9 @@ MAX_LETTERS = 26
 
 # Filesystems without colons have ";" or "!" in its place.
 _NAME = re.compile(r"(?P<unique>[^,:;!]*)[^:;!]*(?:[:;!]2,(?P<info>[A-Za-z]*).*)?", re.DOTALL)
-_OURS = re.compile(r"(-?[0-9]+)\.V([0-9]+)U([0-9]+)\.postrider,S=([0-9]+)(?:[,:].*)?", re.DOTALL | re.ASCII)
+_OURS = re.compile(
+    r"(-?[0-9]+)\.V([0-9]+)U([0-9]+)\.postrider(?:-([0-9]+))?,S=([0-9]+)(?:[,:].*)?", re.DOTALL | re.ASCII
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,18 +77,21 @@ def info(flags: int, words: Iterable[str], table: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """The name of a message that we export: no other folder of a store gives the same, and a later run knows it."""
+    """The name of a message that we write: no other folder of a store gives the same, and a later run knows it."""
 
     received: int
     uidvalidity: int
     uid: int
     #: Octets of the file.
     size: int
+    #: Of a link to a body of the store, the file's inode: a copy of it has the name too, and another inode.
+    inode: int = 0
 
     @property
     def unique(self) -> str:
         """The part that is there before the size is known."""
-        return f"{self.received}.V{self.uidvalidity}U{self.uid}.postrider"
+        link = f"-{self.inode}" if self.inode else ""
+        return f"{self.received}.V{self.uidvalidity}U{self.uid}.postrider{link}"
 
     def text(self, wire_size: int, info: str) -> str:
         """The whole name; `wire_size` counts CRLF at the line ends (Dovecot and others read both sizes)."""
@@ -96,7 +101,10 @@ class Exported:
 def exported(name: str) -> Exported | None:
     """What `Exported.text` made, None of another name."""
     match = _OURS.fullmatch(name)
-    return Exported(*map(int, match.groups())) if match else None
+    if match is None:
+        return None
+    received, uidvalidity, uid, inode, size = (int(group or 0) for group in match.groups())
+    return Exported(received, uidvalidity, uid, size, inode)
 
 
 # -- subscriptions -----------------------------------------------------------------------------------------------

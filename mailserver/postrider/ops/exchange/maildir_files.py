@@ -32,7 +32,7 @@ class MaildirSource:
         self._found: dict[str, list[Path]] = {}
         for where, directories, _ in walk(root) if root.is_dir() else ():
             if "cur" in directories or "new" in directories:
-                self._found.setdefault(_folder(where.relative_to(root).parts), []).append(where)
+                self._found.setdefault(folder_name(where.relative_to(root).parts), []).append(where)
             directories[:] = [name for name in directories if name not in names.MAILDIR]
         if not self._found:
             raise NotMail(f"{root} has no directory cur, neither has one below it: this is no Maildir")
@@ -77,7 +77,8 @@ class MaildirSource:
         return None
 
 
-def _folder(parts: Sequence[str]) -> str:
+def folder_name(parts: Sequence[str]) -> str:
+    """The folder that a directory is, by its path below the Maildir."""
     levels = [level for part in parts for level in (part.split(".") if part.startswith(".") else [part]) if level]
     return SEPARATOR.join(map(names.level_of, levels)) or INBOX
 
@@ -135,6 +136,26 @@ class MaildirTarget:
         return names.maildir_levels(name) if self._tree else (names.plus_entry(name),)
 
 
+class Keywords:
+    """The letters that keywords have in a folder, in a file that Dovecot reads too. Raises OSError."""
+
+    def __init__(self, where: Path) -> None:
+        self._file = where / maildir.KEYWORDS
+        #: By letter; "" where a number is missing.
+        self.table = maildir.parse_keywords(self._file.read_text("utf-8", "replace")) if self._file.is_file() else []
+        while self.table and not self.table[-1]:
+            self.table.pop()
+
+    def add(self, words: Sequence[str]) -> Sequence[str]:
+        """Give each of these a letter; returns those for which there is none left."""
+        new = [word for word in words if word not in self.table and word != maildir.FORWARDED]
+        free = maildir.MAX_LETTERS - len(self.table)
+        if new[:free]:
+            self.table += new[:free]
+            targets.replace(self._file, maildir.keywords_text(self.table))
+        return new[free:]
+
+
 class MaildirFolder:
     """One folder being written: a message gets its name once it is whole."""
 
@@ -143,8 +164,7 @@ class MaildirFolder:
         self._row = row
         self._complain = complain
         self._crlf = crlf
-        known = where / maildir.KEYWORDS
-        self._keywords = list(filter(None, maildir.parse_keywords(known.read_text("utf-8")))) if known.is_file() else []
+        self._keywords = Keywords(where)
         self._lost: set[str] = set()
 
     def missing(self, uids: Sequence[int]) -> Sequence[int]:
@@ -162,10 +182,13 @@ class MaildirFolder:
 
     def begin(self, row: MessageRow) -> targets.Writing:
         """As Folder.begin."""
-        for word in row.keywords:
-            if word not in self._keywords and word != maildir.FORWARDED:
-                self._add(word)
-        info = maildir.info(row.flags, row.keywords, self._keywords)
+        for word in self._keywords.add(row.keywords):
+            if word not in self._lost:
+                self._lost.add(word)
+                self._complain(
+                    f"{self._row.name}: Maildir has {maildir.MAX_LETTERS} keywords a folder: {word} is left out"
+                )
+        info = maildir.info(row.flags, row.keywords, self._keywords.table)
         name = maildir.Exported(row.received, self._row.uidvalidity, row.uid, 0)
 
         def named(size: int) -> Path:
@@ -175,11 +198,3 @@ class MaildirFolder:
 
     def close(self) -> None:
         """As Folder.close."""
-
-    def _add(self, word: str) -> None:
-        if len(self._keywords) < maildir.MAX_LETTERS:
-            self._keywords.append(word)
-            targets.replace(self._where / maildir.KEYWORDS, maildir.keywords_text(self._keywords))
-        elif word not in self._lost:
-            self._lost.add(word)
-            self._complain(f"{self._row.name}: Maildir has {maildir.MAX_LETTERS} keywords a folder: {word} is left out")

@@ -162,6 +162,12 @@ class MemoryReader(AccountReader):
             raise StoreError(Reason.UNAVAILABLE, f"body {blob.id} of {account} is gone")
         return held.data[start : None if length is None else start + length]
 
+    async def file(self, account: Account, blob: Blob) -> str:
+        """No body has a file."""
+        if blob.id not in self._state.bodies:
+            raise StoreError(Reason.UNAVAILABLE, f"body {blob.id} of {account} is gone")
+        return ""
+
     async def usage(self, account: Account) -> tuple[int, int]:
         """Bytes and messages."""
         return (await self._owner(account)).usage()

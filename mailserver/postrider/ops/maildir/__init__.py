@@ -1,0 +1,1 @@
+"""The Maildirs that other programs see where bodies are files: shown as the database says, and what they drop taken."""

@@ -1,0 +1,100 @@
+"""A server whose bodies are files: Maildirs that other programs read and drop mail into, Python's own as the oracle."""
+
+import mailbox
+import smtplib
+import time
+
+import pytest
+from letters import letter
+from running import snapshot
+
+from postrider.contract.model import Storage
+
+
+@pytest.fixture
+def server(make_server, ca):
+    return make_server(snapshot(ca, storage=Storage(blobs="maildir")))
+
+
+def maildir(server, user="alice", folder=""):
+    return server.directory / "data" / "maildir" / "one.test" / user / folder
+
+
+def shown(server, folder="", user="alice"):
+    """What Python's reader of Maildirs finds: subject -> (subdirectory, flags)."""
+    path = maildir(server, user, folder)
+    if not (path / "cur").is_dir():
+        return None
+    found = {}
+    box = mailbox.Maildir(path, create=False)
+    for key in box.keys():  # noqa: SIM118 -- a mailbox is no dict
+        try:
+            message = box[key]
+        except KeyError:  # it was renamed meanwhile
+            return None
+        found[message["Subject"]] = (message.get_subdir(), message.get_flags())
+    return found
+
+
+def wait(look, wanted, seconds=10):
+    end = time.monotonic() + seconds
+    while (found := look()) != wanted:
+        assert time.monotonic() < end, found
+        time.sleep(0.05)
+
+
+def send(server, subject, *recipients, text="Hello.\r\n"):
+    with smtplib.SMTP(*server.place("smtp"), timeout=20) as client:
+        message = letter("carol@far.test", ", ".join(recipients), subject, text)
+        assert not client.send_message(message)
+
+
+def test_what_is_done_over_imap_is_seen_in_the_maildir_and_the_other_way_round(server):
+    send(server, "first", "alice@one.test", "bob@one.test")
+    send(server, "second", "alice@one.test")
+    wait(lambda: shown(server), {"first": ("new", ""), "second": ("new", "")})
+    wait(lambda: shown(server, user="bob"), {"first": ("new", "")})
+    folders = mailbox.Maildir(maildir(server), create=False).list_folders()
+    assert sorted(folders) == ["Archive", "Drafts", "Junk", "Sent", "Trash"]
+    with server.imap("alice@one.test") as client:
+        client.select_folder("INBOX")
+        first, second = client.search()
+        client.add_flags(first, [b"\\Seen", b"\\Flagged", b"$Label1"])
+        wait(lambda: shown(server), {"first": ("cur", "FSa"), "second": ("new", "")})
+        client.remove_flags(first, [b"\\Flagged"])
+        client.create_folder("Arbeit/Übung")
+        client.move([second], "Arbeit/Übung")
+        wait(lambda: shown(server), {"first": ("cur", "Sa")})
+        wait(lambda: shown(server, folder=".Arbeit.&ANw-bung"), {"second": ("new", "")})
+        client.rename_folder("Arbeit", "Work")
+        wait(lambda: shown(server, folder=".Work.&ANw-bung"), {"second": ("new", "")})
+        wait(lambda: shown(server, folder=".Arbeit.&ANw-bung"), None)
+        client.delete_messages(first)
+        client.expunge()
+        wait(lambda: shown(server), {})
+    # What was expunged has an undelete window.
+    assert len(list(maildir(server).glob("bodies/*"))) == 2
+
+
+def test_a_file_that_is_dropped_is_told_to_whoever_is_idle(server):
+    wait(lambda: shown(server), {})
+    with server.imap("alice@one.test") as client:
+        client.select_folder("INBOX")
+        client.idle()
+        box = mailbox.Maildir(maildir(server), create=False)
+        dropped = mailbox.MaildirMessage(letter("carol@far.test", "alice@one.test", "dropped", "Hello.\n"))
+        dropped.set_date(1_500_000_000)
+        box.add(dropped)
+        told = []
+        end = time.monotonic() + 10
+        while (1, b"EXISTS") not in told and time.monotonic() < end:
+            told += client.idle_check(timeout=0.5)
+        client.idle_done()
+        assert (1, b"EXISTS") in told
+        ((uid, row),) = client.fetch(client.search(), ["INTERNALDATE", "FLAGS", "BODY[]"]).items()
+        assert row[b"INTERNALDATE"].timestamp() == 1_500_000_000
+        assert row[b"BODY[]"].endswith(b"\r\nHello.\r\n")
+        assert row[b"BODY[]"].count(b"\n") == row[b"BODY[]"].count(b"\r\n")
+        client.remove_flags(uid, [b"\\Seen"])
+    wait(lambda: shown(server), {"dropped": ("new", "")})
+    assert len(list(maildir(server).glob("new/*.postrider-*"))) == 1
