@@ -17,6 +17,9 @@ from kube.node import NODE
 from kube.site import Site
 
 SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS = 25, 587, 465, 143, 993
+SERVER = "postrider-server"
+#: What a pod may write but its volume: a backup beside the mail itself is refused.
+BACKUPS = "/tmp/backups"
 
 
 @pytest.fixture(scope="module")
@@ -170,6 +173,21 @@ def test_pods_are_restricted(mail: MailSite, site: Site) -> None:
     assert not any("serviceaccount" in mount for mount in mounts)
     claims = mail.cluster.list("PersistentVolumeClaim", mail.namespace)
     assert [claim["status"]["phase"] for claim in claims] == ["Bound"]
+
+
+def test_commands_run_beside_the_server(mail: MailSite, client: MailClient) -> None:
+    """What one does with a data directory is done in the pod: as nobody, on a read-only root, while it serves."""
+    (pod,) = server_pods(mail)
+
+    def command(*words: str) -> str:
+        return mail.cluster.kubectl("exec", "-n", mail.namespace, pod["metadata"]["name"], "--", SERVER, *words)
+
+    stored = len(client.subjects(IMAPS, mail.login("bob")))
+    (row,) = [line.split() for line in command("usage").splitlines() if f"{mail.namespace}/bob@one.test" in line]
+    assert str(stored) in row
+    assert "all is well" in command("store", "verify")
+    command("backup", BACKUPS)
+    assert "all is well" in command("backup", "verify", BACKUPS)
 
 
 def test_no_pod_restarted_by_itself(mail: MailSite, site: Site) -> None:
