@@ -70,7 +70,8 @@ class Load:
                 seen.add((account, row.uid))
                 if self.acknowledged.get((account, row.uid), body) != body:
                     lost.append((account, row.uid))
-            assert (await store.reader.mailbox(account, INBOX)).messages == len(uids)
+            folder = await store.reader.mailbox(account, INBOX)
+            assert (folder.messages if folder else 0) == len(uids)
         lost += [key for key in (self.acknowledged if acknowledged is None else acknowledged) if key not in seen]
         assert balanced(await store.reader.counters())
         assert len(await store.reader.queue(limit=1_000_000)) == (await store.reader.counters())["queued"]
