@@ -3,12 +3,14 @@
 import hashlib
 
 from postrider.store import transactions as t
+from postrider.store.keyring import Masters
 from postrider.store.values import Body, account_of
 
 ALICE = account_of("mail", "alice@a.test")
 BOB = account_of("mail", "bob@a.test")
 INBOX = 1
 EVERY_LANE = tuple(range(256))
+MASTERS = Masters("2026a", {"2026a": bytes(range(32))})
 NOON = 1_800_000_000
 
 

@@ -34,6 +34,11 @@ def packs_directory(path: Path) -> Path:
     return path / "packs"
 
 
+def keys_directory(path: Path) -> Path:
+    """Where the wrapped keys are, once anything is encrypted."""
+    return path / "keys"
+
+
 def database_path(path: Path) -> Path:
     """Where the database is."""
     return path / "mail.db"

@@ -69,14 +69,14 @@ class Encoder:
     def _context(self, number: int) -> Context:
         subject = self._subject
         size = len(subject.meta) if number == META else frame_size(subject.size, number)
-        return Context(subject.hash, number, size, subject.key)
+        return Context(subject.hash, number, size, subject.key, subject.size)
 
 
 def decode(header: Header, frames: Sequence[Frame], number: int, stored: Octets, key: bytes = b"") -> bytes:
     """The plain bytes of one frame. Raises BadRecord."""
     check(frames[number], stored)
     size = header.size if header.version == BARE else frame_size(header.size, number)
-    return _decoded(header, stored, Context(header.hash, number, size, key))
+    return _decoded(header, stored, Context(header.hash, number, size, key, header.size))
 
 
 def check(frame: Frame, stored: Octets) -> None:
@@ -92,7 +92,7 @@ def decode_meta(header: Header, meta: bytes, key: bytes = b"") -> bytes:
     codec = CODECS.get(header.codec)
     if codec and not codec.hides_meta:
         return meta
-    return _decoded(header, meta, Context(header.hash, META, 0, key))
+    return _decoded(header, meta, Context(header.hash, META, 0, key, header.size))
 
 
 def _decoded(header: Header, stored: Octets, context: Context) -> bytes:

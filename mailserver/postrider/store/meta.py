@@ -11,6 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from postrider.store import transactions as t
+from postrider.store.keys import DataKey
 from postrider.store.values import Account, Body
 
 
@@ -66,11 +67,20 @@ class Belongs(Numbered, frozen=True, omit_defaults=True, gc=False):
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
-    """A body that is to be written, and whom it belongs to; `meta` is the same as bytes, for its record."""
+    """A body that is to be written, and whom it belongs to; `meta` is the same as bytes, for its record.
+
+    With a `seal` the record is sealed under that key.
+    """
 
     body: Body
     belongs: Belongs
     meta: bytes
+    seal: DataKey | None = None
+
+    @property
+    def holder(self) -> str:
+        """The account that has it alone (bodies apart); "" is the queue."""
+        return self.belongs.placed[0].account if self.belongs.placed else ""
 
 
 #: Tells the name of an account's folder, "" when it is not there.

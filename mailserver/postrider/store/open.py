@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import replace
 from pathlib import Path
 
 import apsw
@@ -13,6 +14,7 @@ from postrider.store.backup import DatabaseFile
 from postrider.store.blobs import BlobReader
 from postrider.store.directory import CannotOpen
 from postrider.store.feed import LocalFeed
+from postrider.store.keyring import Keyring, Masters, Rotated
 from postrider.store.local import LocalStore, LocalWriter
 from postrider.store.maildir import MaildirReader, MaildirWriter
 from postrider.store.memory.store import MemoryStore
@@ -31,14 +33,18 @@ from postrider.store.transactions import OpenAccount
 from postrider.store.writer import Options
 
 __all__ = [
+    "Keyring",
+    "Masters",
     "Options",
     "Rebuilt",
+    "Rotated",
     "Verified",
     "WriterServer",
     "WrongDatabase",
     "compact",
     "connect",
     "database_file",
+    "keyring",
     "memory",
     "open_local",
     "open_writer",
@@ -56,8 +62,10 @@ def open_writer(path: Path | str, options: Options | None = None) -> WriterServe
     return WriterServer(_committer(Path(path), chosen), chosen.events)
 
 
-async def connect(path: Path | str, socket_path: Path | str, *, seconds: float = 30.0) -> client.RemoteStore:
-    """A front's store: writes through the writer at `socket_path`, reads in the data directory `path`.
+async def connect(
+    path: Path | str, socket_path: Path | str, *, seconds: float = 30.0, keys: Keyring | None = None
+) -> client.RemoteStore:
+    """A front's store: writes through the writer at `socket_path`, reads in the data directory `path` with `keys`.
 
     Waits up to `seconds` for a writer that is still starting, then raises OSError. `lost` of the result is set when
     the writer is gone.
@@ -65,16 +73,17 @@ async def connect(path: Path | str, socket_path: Path | str, *, seconds: float =
     where = Path(path)
     feed = LocalFeed()
     writer = await client.dial(Path(socket_path), feed, seconds)
-    return client.RemoteStore(writer, _reader(where, writer), feed)
+    return client.RemoteStore(writer, _reader(where, writer, keys or keyring(where)), feed)
 
 
 def open_local(path: Path | str, options: Options | None = None) -> Store:
     """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
     where = Path(path)
     chosen = options or Options(allow_tmpfs=True, measure_sync=False)
+    keys = chosen.keys or keyring(where)
     feed = LocalFeed()
-    writer = LocalWriter(_committer(where, chosen), feed)
-    return LocalStore(writer, _reader(where, writer), feed)
+    writer = LocalWriter(_committer(where, replace(chosen, keys=keys)), feed)
+    return LocalStore(writer, _reader(where, writer, keys), feed)
 
 
 def memory(options: Options | None = None) -> Store:
@@ -87,25 +96,33 @@ def database_file() -> DatabaseFile:
     return SqliteFile()
 
 
-def _reader(path: Path, writer: LocalWriter | client.RemoteWriter) -> SqliteReader:
+def keyring(path: Path, masters: Masters | None = None) -> Keyring:
+    """The keys of a data directory."""
+    return Keyring(directory.keys_directory(path), masters)
+
+
+def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring) -> SqliteReader:
     return SqliteReader(
         database.open_reader(directory.database_path(path)),
-        _blob_reader(path),
+        _blob_reader(path, keys),
         lambda account: writer.commit(OpenAccount(account)),
+        keys.key,
     )
 
 
 def _committer(path: Path, options: Options) -> SqliteCommitter:
     """The one of a directory, which keeps bodies in what was decided for it. Raises CannotOpen, WrongDatabase."""
     if kind.decided(path, options.blobs) == kind.MAILDIR:
+        if (options.keys or keyring(path)).on:
+            raise CannotOpen(f"{path} keeps mail in files for other programs, which cannot be encrypted: use packs")
         return SqliteCommitter(path, options, MaildirWriter(path / maildir.ROOT, _unique))
     return SqliteCommitter(path, options)
 
 
-def _blob_reader(path: Path) -> BlobReader:
+def _blob_reader(path: Path, keys: Keyring) -> BlobReader:
     if kind.decided(path) == kind.MAILDIR:
         return MaildirReader(path / maildir.ROOT)
-    return PackReader(directory.packs_directory(path))
+    return PackReader(directory.packs_directory(path), keys.key)
 
 
 def _unique() -> str:
@@ -126,7 +143,7 @@ def verify(path: Path, progress: Progress) -> Verified:
     CannotOpen when there is no database that can be read.
     """
     try:
-        return Verification(path, _blob_reader(path), progress).run()
+        return Verification(path, _blob_reader(path, keyring(path)), progress).run()
     except apsw.Error as error:
         raise CannotOpen(f"{directory.database_path(path)} cannot be read: {error}") from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from postrider.store import framing, records
 from postrider.store.blobs import Location, SyncFailed
 from postrider.store.framing import Encoder, Subject
-from postrider.store.records import FILE_HEADER, HEADER_SIZE, BadRecord, Frame, Header
+from postrider.store.records import FILE_HEADER, HEADER_SIZE, KEY_NONE, BadRecord, Frame, Header
 
 SLICE = 1024 * 1024
 _IOV = 512  # well below IOV_MAX
@@ -68,10 +68,10 @@ def read_head(fd: int, start: int) -> tuple[Header, bytes, list[Frame]]:
     return header, meta, frames
 
 
-def read_frames(fd: int, start: int, header: Header, frames: Sequence[Frame]) -> Iterator[bytes]:
-    """The plain bytes of the record at `start`, a frame at a time. Raises BadRecord."""
+def read_frames(fd: int, start: int, header: Header, frames: Sequence[Frame], key: bytes = b"") -> Iterator[bytes]:
+    """The plain bytes of the record at `start`, a frame at a time; `key` opens a sealed one. Raises BadRecord."""
     for number, frame in enumerate(frames):
-        yield framing.decode(header, frames, number, os.pread(fd, frame.stored, start + frame.start))
+        yield framing.decode(header, frames, number, os.pread(fd, frame.stored, start + frame.start), key)
 
 
 def check_frames(fd: int, start: int, frames: Sequence[Frame]) -> None:
@@ -102,8 +102,11 @@ def scan(fd: int, start: int) -> Iterator[tuple[int, Header, bytes]]:
     """The whole, undamaged records from `start` on with their meta; ends at the first that is not one."""
     try:
         for at, header, meta, frames in walk(fd, start):
-            for _ in read_frames(fd, at, header, frames):
-                pass
+            if header.key_id == KEY_NONE:
+                for _ in read_frames(fd, at, header, frames):
+                    pass
+            else:  # without its key it is as whole as its checksums
+                check_frames(fd, at, frames)
             yield at, header, meta
     except BadRecord:
         return

@@ -9,8 +9,9 @@ from pathlib import Path
 from postrider.store import framing
 from postrider.store.blobs import Moved, Place
 from postrider.store.codecs import FRAME
+from postrider.store.keys import KeyMissing, Keys, none
 from postrider.store.pack_files import pack_path, read_head
-from postrider.store.records import BARE, BadRecord
+from postrider.store.records import BARE, KEY_NONE, BadRecord
 from postrider.store.transactions import Reason, StoreError
 
 _OPEN_PACKS = 64
@@ -19,17 +20,18 @@ _OPEN_PACKS = 64
 class PackReader:
     """Reads records; keeps the packs used last open. Implements blobs.BlobReader."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, keys: Keys = none) -> None:
         self._directory = directory
+        self._keys = keys
         self._files: OrderedDict[int, int] = OrderedDict()
 
     def read(self, place: Place, start: int, length: int | None) -> bytes:
         """A range of the body; every frame it touches is verified. Raises StoreError(UNAVAILABLE), Moved."""
         try:
-            return read_range(self._file(place.pack), place.start, start, length)
+            return read_range(self._file(place.pack), place.start, start, length, self._keys)
         except FileNotFoundError as error:
             raise Moved(str(place)) from error
-        except (OSError, BadRecord) as error:
+        except (OSError, BadRecord, KeyMissing) as error:
             raise _unavailable(place, error) from error
 
     def file(self, place: Place) -> str:
@@ -41,12 +43,12 @@ class PackReader:
         try:
             fd = os.open(pack_path(self._directory, place.pack), os.O_RDONLY | os.O_CLOEXEC)
             try:
-                return read_range(fd, place.start, start, length)
+                return read_range(fd, place.start, start, length, self._keys)
             finally:
                 os.close(fd)
         except FileNotFoundError as error:
             raise Moved(str(place)) from error
-        except (OSError, BadRecord) as error:
+        except (OSError, BadRecord, KeyMissing) as error:
             raise _unavailable(place, error) from error
 
     def close(self) -> None:
@@ -66,9 +68,10 @@ class PackReader:
         return fd
 
 
-def read_range(fd: int, record: int, start: int = 0, length: int | None = None) -> bytes:
-    """A range of the body in the record that begins at `record`. Raises BadRecord, OSError."""
+def read_range(fd: int, record: int, start: int = 0, length: int | None = None, keys: Keys = none) -> bytes:
+    """A range of the body in the record that begins at `record`. Raises BadRecord, OSError, KeyMissing."""
     header, _, frames = read_head(fd, record)
+    key = keys(header.key_id).octets if header.key_id != KEY_NONE else b""
     end = header.size if length is None else min(header.size, start + length)
     if start >= end:
         return b""
@@ -80,7 +83,7 @@ def read_range(fd: int, record: int, start: int = 0, length: int | None = None) 
     begin = frames[first].start
     raw = memoryview(os.pread(fd, frames[last].start + frames[last].stored - begin, record + begin))
     plain = [
-        framing.decode(header, frames, at, raw[frames[at].start - begin :][: frames[at].stored])
+        framing.decode(header, frames, at, raw[frames[at].start - begin :][: frames[at].stored], key)
         for at in range(first, last + 1)
     ]
     whole = plain[0] if len(plain) == 1 else b"".join(plain)

@@ -15,6 +15,7 @@ from postrider.store import codecs, journal, records
 from postrider.store.blobs import Location, Place
 from postrider.store.codecs import FRAME
 from postrider.store.framing import Encoder, Subject
+from postrider.store.keys import DataKey
 from postrider.store.meta import Incoming
 from postrider.store.pack_files import PackFile, WrongSize, is_pack, pack_ids, pack_path, scan, used_behind
 from postrider.store.records import FILE_HEADER, KIND_BODY, KIND_JOURNAL, Header
@@ -51,10 +52,15 @@ class _Entry:
     meta: bytes
     kind: int
     codec: int
+    seal: DataKey | None = None
 
     @property
     def subject(self) -> Subject:
-        return Subject(self.body.hash, self.body.size, self.meta, self.kind, self.codec)
+        body, seal = self.body, self.seal
+        if seal is None:
+            return Subject(body.hash, body.size, self.meta, self.kind, self.codec)
+        codec = codecs.SEALING[self.codec]
+        return Subject(seal.mac(body.hash), body.size, self.meta, self.kind, codec, seal.id, seal.octets)
 
 
 class Packs:
@@ -115,7 +121,7 @@ class Packs:
         """
         few = len(bodies) <= SQUEEZED_BODIES and sum(one.body.size for one in bodies) <= SQUEEZED_BYTES
         codec = codecs.ZSTD if few else codecs.PLAIN
-        return self._write([_Entry(one.body, one.meta, KIND_BODY, codec) for one in bodies], now)
+        return self._write([_Entry(one.body, one.meta, KIND_BODY, codec, one.seal) for one in bodies], now)
 
     def append_journal(self, payload: bytes, about: bytes, now: int) -> Location:
         """Write a journal record, unsynced; `about` is its meta. Raises OSError, SyncFailed."""

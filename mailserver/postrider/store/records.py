@@ -30,7 +30,7 @@ MAGIC: Final = b"PRec"
 HEADER_SIZE: Final = _RECORD.size
 _FRAME: Final = struct.Struct("<II")  # stored length, CRC
 _ALIGN: Final = 8
-#: Octets that a codec may at most add to a frame.
+#: Octets that a codec may at most add to a frame, or to meta.
 _SLACK: Final = 256
 
 KIND_BODY: Final = 1
@@ -89,7 +89,7 @@ def padded(length: int) -> int:
 
 def largest(size: int, meta: int) -> int:
     """Octets that a record of such a body has at most."""
-    return padded(HEADER_SIZE + meta + size + frame_count(size) * (_FRAME.size + _SLACK))
+    return padded(HEADER_SIZE + meta + _SLACK + size + frame_count(size) * (_FRAME.size + _SLACK))
 
 
 def pack_header(header: Header) -> bytes:

@@ -94,6 +94,8 @@ class MessageRow(Value, frozen=True):
     blob: Blob
     #: What ingest.content cached at delivery (ENVELOPE, BODYSTRUCTURE, preview ...), encoded by it.
     cached: bytes
+    #: It lies encrypted: nothing of it may be written elsewhere in the clear.
+    sealed: bool = False
 
 
 class FlagRow(Value, frozen=True):

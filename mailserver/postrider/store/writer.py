@@ -13,6 +13,7 @@ from typing import Protocol
 
 from postrider.model.ports import Clock
 from postrider.store import transactions as t
+from postrider.store.keyring import Keyring
 from postrider.store.packs import PACK_SIZE
 from postrider.store.values import Account
 from postrider.telemetry.events import Events
@@ -53,6 +54,8 @@ class Options:
     allow_tmpfs: bool = False
     #: What a fresh data directory is to keep bodies in, and an old one must (store.kind); "" takes what it has.
     blobs: str = ""
+    #: What opens and seals what is encrypted; None: the directory's own keys, without a master key.
+    keys: Keyring | None = None
     #: Seconds to wait for another writer to end, and how to wait.
     wait: float = 30.0
     sleep: Callable[[float], None] = time.sleep
@@ -71,6 +74,15 @@ class Outcome:
     results: list[object]
     accounts: set[Account] = field(default_factory=set)
     queue: bool = False
+
+
+def merged(outcomes: Sequence[Outcome]) -> Outcome:
+    """What several batches did, as that of one."""
+    return Outcome(
+        [result for outcome in outcomes for result in outcome.results],
+        {account for outcome in outcomes for account in outcome.accounts},
+        any(outcome.queue for outcome in outcomes),
+    )
 
 
 class Committer(Protocol):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from next_schema import migrate_further
-from stored import StillClock
+from stored import MASTERS, StillClock
 
-from postrider.store.open import Options, connect, memory, open_local, open_writer
+from postrider.store.open import Options, connect, keyring, memory, open_local, open_writer
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def data():
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["memory", "sqlite", "maildir", "socket", "next schema"])
+@pytest.fixture(params=["memory", "sqlite", "maildir", "encrypted", "socket", "next schema"])
 async def fronts(request, data, options):
     """Two fronts of one store; where the store has no processes they are one.
 
@@ -53,6 +53,8 @@ async def fronts(request, data, options):
             migrate_further(data)
         if request.param == "maildir":
             options = replace(options, blobs="maildir")
+        if request.param == "encrypted":
+            options = replace(options, keys=keyring(data, MASTERS))
         store = memory(options) if request.param == "memory" else open_local(data, options)
         yield [store, store]
         await store.close()
@@ -61,7 +63,7 @@ async def fronts(request, data, options):
 @pytest.fixture
 def apart(request, fronts):
     """Whether each delivery has a body of its own."""
-    return "maildir" in request.node.name
+    return "maildir" in request.node.name or "encrypted" in request.node.name
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 -- From here on schemas only expand: a new column has a default, and every INSERT names its columns.
 
 -- held: legal hold. floor: changes up to this modseq cannot be told any more. released: when the account was put away
--- under a name of its own. data_key: the account's key, wrapped; null while bodies lie in clear. domain: whose quota
--- the account counts for, "namespace/domain".
+-- under a name of its own. key_id: the key of what is sealed, which is a file; 0 while all lies in the clear. domain:
+-- whose quota the account counts for, "namespace/domain".
 ALTER TABLE account ADD COLUMN held INT NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN floor INT NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN released INT NOT NULL DEFAULT 0;
-ALTER TABLE account ADD COLUMN data_key BLOB;
+ALTER TABLE account ADD COLUMN key_id INT NOT NULL DEFAULT 0;
 ALTER TABLE account ADD COLUMN domain TEXT GENERATED ALWAYS AS (
     substr(name, 1, instr(name, '/')) || substr(name, length(rtrim(name, replace(name, '@', ''))) + 1)
 ) VIRTUAL;
@@ -65,10 +65,12 @@ CREATE TABLE former (
     PRIMARY KEY (account_id, mailbox_id)
 ) STRICT, WITHOUT ROWID;
 -- kept: when a removed folder's messages were expunged and are to be kept; 0: they are released. hidden_first and
--- hidden_last: as they were in the folder; those rows are never kept. mailbox_id 0: what an account had beside mail.
+-- hidden_last: as they were in the folder; those rows are never kept. mailbox_id 0: what an account had beside mail,
+-- and its key, which goes at once.
 ALTER TABLE doomed ADD COLUMN kept INT NOT NULL DEFAULT 0;
 ALTER TABLE doomed ADD COLUMN hidden_first INT NOT NULL DEFAULT 0;
 ALTER TABLE doomed ADD COLUMN hidden_last INT NOT NULL DEFAULT 0;
+ALTER TABLE doomed ADD COLUMN key_id INT NOT NULL DEFAULT 0;
 
 -- What changed beside messages: one row for each thing, with the modseq of its last change. With message.modseq and
 -- vanished this is the account's change log.

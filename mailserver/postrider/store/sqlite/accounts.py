@@ -123,12 +123,12 @@ def set_hold(run: Running, txn: t.SetHold) -> t.Done:
 
 def release(run: Running, txn: t.Release) -> t.Done:
     """Remove an account; its name is free at once, its rows go a slice at a time, or stay under another name."""
-    row = run.one("SELECT id, held FROM account WHERE name = ?", txn.account)
+    row = run.one("SELECT id, held, key_id FROM account WHERE name = ?", txn.account)
     if not row:
         return t.Done()
-    if row[1]:
+    account_id, held, key_id = row
+    if held:
         raise StoreError(Reason.HELD, f"{txn.account} is under legal hold")
-    account_id = row[0]
     run.changed.add(txn.account)
     _take_rights(run, txn.account)
     if txn.keep:
@@ -139,10 +139,12 @@ def release(run: Running, txn: t.Release) -> t.Done:
         return t.Done()
     run.db.execute("DELETE FROM account WHERE id = ?", (account_id,))
     run.db.execute(
-        "INSERT INTO doomed (account_id, mailbox_id) SELECT account_id, id FROM mailbox WHERE account_id = ?1"
-        " UNION ALL SELECT ?1, 0",
-        (account_id,),
+        "INSERT INTO doomed (account_id, mailbox_id, key_id) SELECT account_id, id, 0 FROM mailbox"
+        " WHERE account_id = ?1 UNION ALL SELECT ?1, 0, ?2",
+        (account_id, key_id),
     )
+    if key_id:
+        run.shredded.append(key_id)
     for table in ("mailbox", "subscription", "rights", "annotation", "thing", "former", "staged"):
         run.db.execute(f"DELETE FROM {table} WHERE account_id = ?", (account_id,))
     run.doomed = True

@@ -19,6 +19,7 @@ from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.blobs import BlobWriter, Location, Place, SyncFailed
 from postrider.store.directory import CannotOpen
+from postrider.store.keyring import Keyring
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
@@ -27,13 +28,14 @@ from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.compaction import Compaction, clear_away
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
 from postrider.store.sqlite.upkeep import Hands, Upkeep
 from postrider.store.survey import has_bodies
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
-from postrider.store.writer import Options, Outcome
+from postrider.store.writer import Options, Outcome, merged
 
 Result = TypeVar("Result")
 
@@ -65,6 +67,7 @@ class SqliteCommitter:
             _check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
             limit = options.wal_size // database.PAGE_SIZE
+            self._sealing = Sealing(self._db, options.keys or Keyring(directory.keys_directory(path)))
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
@@ -94,10 +97,16 @@ class SqliteCommitter:
         self._upkeep = Upkeep(self._journal, Snapshot(self._db, self._journal), compaction, self._packs, hands)
         self._upkeep.begin()
         self._transact(queue.free_all_claims)
+        self._upkeep.in_order(self._sealing.shred_doomed)
         return recovered
 
     def commit(self, txns: Sequence[t.Txn]) -> Outcome:
         """Run a batch. What it returns is durable; a refused transaction has changed nothing."""
+        if self._sealing.on and any(isinstance(txn, t.Release | t.Reinstate) for txn in txns):
+            return merged([self._commit([txn]) for txn in txns])  # whoever has the name next has another key
+        return self._commit(txns)
+
+    def _commit(self, txns: Sequence[t.Txn]) -> Outcome:
         start = time.perf_counter()
         outcome = Outcome([None] * len(txns))
         try:
@@ -174,7 +183,18 @@ class SqliteCommitter:
 
     def _incoming(self, txn: t.Txn, at: int, results: list[object]) -> tuple[Incoming, ...]:
         try:
-            return incoming(txn, self._journal.batch + 1, self._name_of, apart=self._blobs.apart)
+            if not self._sealing.on:
+                return incoming(txn, self._journal.batch + 1, self._name_of, apart=self._blobs.apart)
+            bodies = incoming(txn, self._journal.batch + 1, self._name_of, apart=True)
+            return tuple(self._sealing.body(one) for one in bodies)
+        except StoreError as error:
+            results[at] = error
+            return ()
+        except OSError as error:
+            results[at] = self._write_failed(error)
+            return ()
+        except SyncFailed:
+            raise
         except Exception as error:  # a bug must not take the batch of the others with it
             results[at] = self._unexpected(txn, error)
             return ()
@@ -226,12 +246,14 @@ class SqliteCommitter:
         the batch goes without at first, and when there is one after all it is rolled back, false returned.
         """
         db, now = self._db, self._now()
+        sealing = self._sealing if self._sealing.on else None
+        shredded: list[int] = []
         counts: Counter[str] = Counter()
         db.execute("BEGIN IMMEDIATE")
         for at, txn in enumerate(txns):
             if outcome.results[at] is not None:
                 continue
-            run = Running(db, now, places[at])
+            run = Running(db, now, places[at], sealing=sealing)
             changes = db.total_changes()
             result = self._run_guarded(run, txn) if guarded else _run(run, txn)
             if isinstance(result, Exception):
@@ -244,10 +266,14 @@ class SqliteCommitter:
                 outcome.accounts |= run.changed
                 outcome.queue |= run.queue_changed
                 self._doomed |= run.doomed
+                shredded += run.shredded
             outcome.results[at] = result
         ledger.add_counts(db, counts)
         self._note_packs(places, outcome.results)
         self._commit_rows(bodies=any(places))
+        if sealing and any(isinstance(txn, t.Release | t.Reinstate) for txn in txns):
+            sealing.renamed()
+            self._upkeep.in_order(lambda: sealing.shred(shredded))
         return True
 
     def _transact(self, step: Callable[[Running], Result]) -> Result:
@@ -268,6 +294,7 @@ class SqliteCommitter:
 
     def _roll_back(self) -> None:
         self._db.execute("ROLLBACK")
+        self._sealing.forget()
         self._journal.drop()
 
     def _run_guarded(self, run: Running, txn: t.Txn) -> object:
@@ -277,6 +304,7 @@ class SqliteCommitter:
         failed = isinstance(result, Exception)
         if isinstance(result, Exception):
             self._db.execute("ROLLBACK TO one")
+            self._sealing.forget()
             if not isinstance(result, StoreError):  # a bug must not take the batch of the others with it
                 result = self._unexpected(txn, result)
         self._db.execute("RELEASE one")

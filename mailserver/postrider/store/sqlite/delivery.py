@@ -10,6 +10,7 @@ import msgspec
 
 from postrider.store import transactions as t
 from postrider.store.blobs import Location
+from postrider.store.cells import Cell
 from postrider.store.names import INBOX_ID, canonical
 from postrider.store.sqlite import queue
 from postrider.store.sqlite.accounts import Folder, ensure_account, find_folder
@@ -197,12 +198,14 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
         " RETURNING iif(hidden_first > 0 AND uidnext = hidden_last + 1, hidden_first, uidnext) - 1",
         modseq, not new.flags & SEEN, deleted, new.size, deleted * new.size, account_id, mailbox_id,
     )  # fmt: skip
-    thread_id, brought = _thread(run, account_id, new.thread_keys)
+    thread_id, brought = _thread(run, account_id, run.keyed(account, new.thread_keys[: t.MAX_THREAD_KEYS]))
     run.db.execute(
         "INSERT INTO email (account_id, thread_id, blob_id, refs, size, received, prefix, cached, thread_keys)"
         " VALUES (?, ?, ?, 1, ?, ?, ?, ?, ?)",
         (
-            account_id, thread_id, new.blob_id, new.size, new.received, new.prefix, new.cached,
+            account_id, thread_id, new.blob_id, new.size, new.received,
+            run.sealed(account, Cell.PREFIX, new.blob_id, new.prefix),
+            run.sealed(account, Cell.CACHED, new.blob_id, new.cached),
             msgspec.msgpack.encode(brought) if brought else None,
         ),
     )  # fmt: skip
@@ -234,7 +237,7 @@ def _thread(run: Running, account_id: int, keys: Sequence[bytes]) -> tuple[int |
     """The thread that one of the keys belongs to, None for a new one, and the keys that nobody brought before."""
     thread_id = None
     brought: list[bytes] = []
-    for key in dict.fromkeys(keys[: t.MAX_THREAD_KEYS]):
+    for key in dict.fromkeys(keys):
         row = run.one("SELECT thread_id FROM thread_key WHERE account_id = ? AND key = ?", account_id, key)
         if row is None:
             brought.append(key)

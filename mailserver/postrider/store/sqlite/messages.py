@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 from postrider.store import transactions as t
+from postrider.store.cells import Cell
 from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find_folder, next_modseq
 from postrider.store.sqlite.delivery import Coming, add, joined
 from postrider.store.sqlite.removal import ROW_COLUMNS, Row, Weights, discard, recount, take_out, weigh
@@ -188,10 +189,12 @@ def remove(run: Running, folder: Folder, rows: Sequence[Row], *, keep: bool) -> 
 def recache(run: Running, txn: t.Recache) -> t.Done:
     """Another parse version's result; ids that are gone are passed over."""
     account_id = ensure_account(run, txn.account)
-    run.db.executemany(
-        "UPDATE email SET cached = ? WHERE id = ? AND account_id = ?",
-        [(cached, number(email_id), account_id) for email_id, cached in txn.cached],
-    )
+    (key_id,) = run.one("SELECT key_id FROM account WHERE id = ?", account_id)
+    for email_id, cached in txn.cached:
+        row = run.one("SELECT blob_id FROM email WHERE id = ? AND account_id = ?", number(email_id), account_id)
+        if row:
+            kept = run.sealed(txn.account, Cell.CACHED, row[0], cached) if key_id else cached
+            run.db.execute("UPDATE email SET cached = ? WHERE id = ?", (kept, number(email_id)))
     return t.Done()
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from postrider.store import transactions as t
+from postrider.store.cells import Cell
+from postrider.store.codecs import BadFrame
+from postrider.store.keys import QUEUE, KeyMissing
 from postrider.store.sqlite import removal
 from postrider.store.sqlite.rows import QUEUE_COLUMNS, queue_row
 from postrider.store.sqlite.transaction import Running
@@ -19,8 +23,9 @@ def insert(run: Running, txn: t.Intake, blob_id: int, row: t.Enqueue) -> int:
         "INSERT INTO queue (lane, destination, sender, recipient, prefix, blob_id, created, due, notify, orcpt, ret,"
         " envid, body, smtputf8, account) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            lane_of(row.destination), row.destination, txn.sender, row.recipient, row.prefix, blob_id, txn.received,
-            row.due, row.notify, row.orcpt, txn.ret, txn.envid, txn.body_type, txn.smtputf8, txn.account,
+            lane_of(row.destination), row.destination, txn.sender, row.recipient,
+            run.sealed(QUEUE, Cell.QUEUED, blob_id, row.prefix), blob_id, txn.received, row.due, row.notify,
+            row.orcpt, txn.ret, txn.envid, txn.body_type, txn.smtputf8, txn.account,
         ),
     )  # fmt: skip
     run.counts["queued"] += 1
@@ -50,8 +55,15 @@ def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
             (epoch, txn.now + txn.seconds, row_id),
         )
         row = run.one(f"SELECT {QUEUE_COLUMNS} FROM queue JOIN blob ON blob.id = blob_id WHERE queue.id = ?", row_id)
-        rows.append(queue_row(row))
+        rows.append(_opened(run, row))
     return tuple(rows)
+
+
+def _opened(run: Running, row: Any) -> QueueRow:
+    try:
+        return queue_row(row, run.key)
+    except (KeyMissing, BadFrame) as error:
+        raise StoreError(Reason.UNAVAILABLE, f"queue row {row[0]} cannot be read: {error}") from error
 
 
 def free_claims(run: Running, txn: t.FreeClaims) -> t.Done:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from array import array
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 import apsw
 
 from postrider.store.blobs import BlobReader, Moved
+from postrider.store.codecs import BadFrame
 from postrider.store.conditions import Condition
+from postrider.store.keys import KeyMissing, Keys
 from postrider.store.sqlite import reads, selection
 from postrider.store.sqlite.account_reader import AccountReader
 from postrider.store.transactions import Reason, StoreError
@@ -25,9 +27,12 @@ _MOVES = 3
 class SqliteReader(AccountReader):
     """Implements ports.Reader. `ensure` makes an account that is asked about before anything came for it."""
 
-    def __init__(self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]]) -> None:
+    def __init__(
+        self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]], keys: Keys
+    ) -> None:
         super().__init__(db, ensure)
         self._blobs = blobs
+        self._keys = keys
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
         """All folders, by name."""
@@ -57,7 +62,9 @@ class SqliteReader(AccountReader):
 
     async def messages(self, account: Account, mailbox_id: int, uids: Sequence[int]) -> Sequence[MessageRow]:
         """Rows of these UIDs in UID order."""
-        return reads.messages(self._db, await self._owner(account), mailbox_id, uids)
+        folder = (await self._owner(account), mailbox_id)
+        with _readable(account):
+            return reads.messages(self._db, folder, uids, self._keys)
 
     async def changes(self, account: Account, mailbox_id: int, since: int, *, limit: int = 0) -> Changes:
         """What happened in a folder after modseq `since`."""
@@ -88,7 +95,8 @@ class SqliteReader(AccountReader):
 
     async def queue(self, *, after: int = 0, limit: int = 100) -> Sequence[QueueRow]:
         """Queue rows by id."""
-        return reads.queue(self._db, after, limit)
+        with _readable("the queue"):
+            return reads.queue(self._db, after, limit, self._keys)
 
     async def next_due(self, lanes: Sequence[int]) -> int | None:
         """When the next row of these lanes can be claimed."""
@@ -106,3 +114,12 @@ class SqliteReader(AccountReader):
         """Release connection and files."""
         self._blobs.close()
         self._db.close()
+
+
+@contextlib.contextmanager
+def _readable(what: str) -> Iterator[None]:
+    """Raises StoreError(UNAVAILABLE) where a key is missing, or what it opens is damaged."""
+    try:
+        yield
+    except (KeyMissing, BadFrame) as error:
+        raise StoreError(Reason.UNAVAILABLE, f"{what} cannot be read: {error}") from error

@@ -11,6 +11,7 @@ from typing import Any
 import apsw
 
 from postrider.store.blobs import Place
+from postrider.store.keys import Keys
 from postrider.store.sqlite.rows import (
     MAILBOX_COLUMNS,
     MESSAGE_COLUMNS,
@@ -127,13 +128,13 @@ def flags(db: apsw.Connection, owner: int, mailbox_id: int, above: int, limit: i
     return [flag_row(row) for row in rows]
 
 
-def messages(db: apsw.Connection, owner: int, mailbox_id: int, uids: Sequence[int]) -> list[MessageRow]:
-    """Whole rows of these UIDs."""
+def messages(db: apsw.Connection, folder: tuple[int, int], uids: Sequence[int], keys: Keys) -> list[MessageRow]:
+    """Whole rows of these UIDs. Raises KeyMissing, BadFrame."""
     rows = db.execute(
         f"SELECT {MESSAGE_COLUMNS} {_VISIBLE_WHOLE} AND uid IN (SELECT value FROM json_each(?)) ORDER BY uid",
-        (owner, mailbox_id, json.dumps(list(uids))),
-    )
-    return [message_row(row) for row in rows]
+        (*folder, json.dumps(list(uids))),
+    ).fetchall()
+    return [message_row(row, keys) for row in rows]
 
 
 def changes(db: apsw.Connection, folder: tuple[int, int], since: int, limit: int) -> Changes:
@@ -207,14 +208,14 @@ def usage(db: apsw.Connection, owner: int) -> tuple[int, int]:
     return (row[0], row[1]) if row else (0, 0)
 
 
-def queue(db: apsw.Connection, after: int, limit: int) -> list[QueueRow]:
-    """Queue rows by id."""
+def queue(db: apsw.Connection, after: int, limit: int, keys: Keys) -> list[QueueRow]:
+    """Queue rows by id. Raises KeyMissing, BadFrame."""
     rows = db.execute(
         f"SELECT {QUEUE_COLUMNS} FROM queue JOIN blob ON blob.id = blob_id WHERE queue.id > ? ORDER BY queue.id"
         " LIMIT ?",
         (after, limit),
-    )
-    return [queue_row(row) for row in rows]
+    ).fetchall()
+    return [queue_row(row, keys) for row in rows]
 
 
 def next_due(db: apsw.Connection, lanes: Sequence[int]) -> int | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from postrider.store.cells import Cell, is_sealed, opened
+from postrider.store.codecs import BadFrame
+from postrider.store.keys import Keys
 from postrider.store.values import Blob, FlagRow, MailboxRow, MessageRow, QueueRow
 
 QUEUE_COLUMNS = (
@@ -21,14 +24,15 @@ MESSAGE_COLUMNS = (
 )
 
 
-def queue_row(row: Any) -> QueueRow:
-    """From QUEUE_COLUMNS."""
+def queue_row(row: Any, keys: Keys) -> QueueRow:
+    """From QUEUE_COLUMNS. Raises KeyMissing, BadFrame."""
     (
         row_id, lane, destination, sender, recipient, prefix, blob_id, blob_size, created, due, attempts, epoch,
         notify, orcpt, ret, envid, body, smtputf8, account, delay_told, last_reply, state,
     ) = row  # fmt: skip
+    plain = opened(keys, Cell.QUEUED, blob_id, prefix)
     return QueueRow(
-        row_id, lane, destination, sender, recipient, prefix, Blob(blob_id, blob_size), created, due, attempts, epoch,
+        row_id, lane, destination, sender, recipient, plain, Blob(blob_id, blob_size), created, due, attempts, epoch,
         notify, orcpt, ret, envid, body, bool(smtputf8), account, bool(delay_told), last_reply, state,
     )  # fmt: skip
 
@@ -45,12 +49,19 @@ def mailbox_row(row: Any) -> MailboxRow:
     )  # fmt: skip
 
 
-def message_row(row: Any) -> MessageRow:
-    """From MESSAGE_COLUMNS."""
+def message_row(row: Any, keys: Keys) -> MessageRow:
+    """From MESSAGE_COLUMNS. Raises KeyMissing, BadFrame."""
     uid, modseq, flags, keywords, size, received, saved, email_id, thread_id, prefix, blob_id, blob_size, cached = row
+    sealed = is_sealed(cached) or is_sealed(prefix)
+    if sealed:
+        prefix = opened(keys, Cell.PREFIX, blob_id, prefix)
+        try:
+            cached = opened(keys, Cell.CACHED, blob_id, cached)
+        except BadFrame:
+            cached = b""  # it is damaged: whoever needs it looks into the body, which is not
     return MessageRow(
         uid, modseq, flags, tuple(keywords.split()), size, received, saved, f"M{email_id:x}", f"T{thread_id:x}",
-        prefix, Blob(blob_id, blob_size), cached,
+        prefix, Blob(blob_id, blob_size), cached, sealed,
     )  # fmt: skip
 
 
