@@ -17,6 +17,7 @@ from postrider_operator.world import Ref, World
 
 SNAPSHOT = "/etc/postrider"
 DATA = "/var/lib/postrider"
+MAILDIRS = "/var/mail"
 #: The user the image runs as.
 UID = 65532
 
@@ -174,8 +175,16 @@ def _container(world: World, server: MailServer) -> dict[str, Any]:
             {"name": "snapshot", "mountPath": SNAPSHOT, "readOnly": True},
             {"name": names.VOLUME, "mountPath": DATA},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 -- the pod's own
+            *_maildirs(server),
         ],
     }
+
+
+def _maildirs(server: MailServer) -> list[dict[str, Any]]:
+    """Where other programs look for mail, in a pod whose bodies are files: the same volume once more."""
+    if server.spec.storage.blobs != "maildir":
+        return []
+    return [{"name": names.VOLUME, "mountPath": MAILDIRS, "subPath": "maildir"}]
 
 
 def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:

@@ -36,6 +36,16 @@ def test_a_plan_of_an_unchanged_world_says_nothing_new(namespace: Any, declare: 
     assert plan(world) == desired
 
 
+def test_maildirs_are_where_other_programs_look_and_nothing_else_differs(namespace: Any, declare: Any) -> None:
+    declare(SERVER, DOMAIN, ALICE)
+    packs = namespace.objects[ref("StatefulSet", "default-mail")]["spec"]["template"]
+    declare(("MailServer", "default", {"hostname": "mail.example.org", "storage": {"blobs": "maildir"}}), DOMAIN, ALICE)
+    template = namespace.objects[ref("StatefulSet", "default-mail")]["spec"]["template"]
+    mounts = template["spec"]["containers"][0]["volumeMounts"]
+    assert mounts.pop() == {"name": "data", "mountPath": "/var/mail", "subPath": "maildir"}
+    assert template == packs
+
+
 def test_pod_churn_is_not_status_churn(namespace: Any, declare: Any) -> None:
     declare(SERVER, DOMAIN, ALICE)
     generation = namespace.desired.generation
