@@ -16,7 +16,7 @@ from pathlib import Path
 
 SECTOR = 512
 #: All calls by which a writer changes files, makes them durable, and answers.
-CALLS = "open,openat,close,pwrite64,pwritev,pwritev2,ftruncate,fallocate,rename,unlink,fsync,fdatasync,sendto"
+CALLS = "open,openat,close,write,pwrite64,pwritev,pwritev2,ftruncate,fallocate,rename,unlink,fsync,fdatasync,sendto"
 #: What makes strace tell them in full.
 TRACED = ("-xx", "-s", "100000000", "-e", f"trace={CALLS}")
 _LINE = re.compile(r"^\d+ +(\w+)\((.*)\) += (-?\d+)")
@@ -112,6 +112,8 @@ class Disk:
         self._durable_names = dict(self._names)
         self._pending_names = []
         self._open = {}
+        #: Where `write` goes on, of files that were opened.
+        self._positions = {}
         for number, path in (held or {}).items():
             name = self._relative(path)
             if name in self._names:
@@ -188,7 +190,11 @@ class Disk:
             rest, _, last = rest.rpartition(",")
             if name == "pwritev2":  # flags come last
                 rest, _, last = rest.rpartition(",")
-            if name in ("pwrite64", "pwritev", "pwritev2"):
+            if name == "write":
+                at = self._positions.get(int(number), 0)
+                self._positions[int(number)] = at + result
+                held.pending.append(Write(at, _bytes(arguments)[:result]))
+            elif name in ("pwrite64", "pwritev", "pwritev2"):
                 held.pending.append(Write(int(last), _bytes(rest)[:result]))
             elif name == "ftruncate":
                 held.pending.append(Resize(int(last), shrink=True))
@@ -198,6 +204,7 @@ class Disk:
     def _opened(self, arguments, number):
         path = self._relative(_text(arguments))
         self._open.pop(number, None)
+        self._positions[number] = 0
         if path is None:
             return
         if Path(self._root, path).is_dir():

@@ -1,6 +1,7 @@
-"""A writer in a process of its own, with small packs and a short WAL: python store_process.py DATA SOCKET [compacting].
+"""A writer in a process of its own, with small packs and a short WAL: python store_process.py DATA SOCKET [HOW...].
 
-`compacting`: it looks all the time whether packs can be compacted, and keeps no empty ones.
+`compacting`: it looks all the time whether packs can be compacted, and keeps no empty ones. `maildir`: a fresh
+directory has its bodies in files.
 """
 
 import signal
@@ -17,7 +18,8 @@ if __name__ == "__main__":
     data, socket, *how = sys.argv[1:]
     if "compacting" in how:
         compaction._LOOK_EVERY, compaction.GRACE = 0.05, 0
-    server = open_writer(data, Options(events=Events(), wait=0, **SMALL))
+    blobs = "maildir" if "maildir" in how else ""
+    server = open_writer(data, Options(events=Events(), wait=0, blobs=blobs, **SMALL))
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     server.listen(socket)
     server.run()

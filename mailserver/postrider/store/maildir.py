@@ -27,6 +27,7 @@ BODIES = "bodies"
 #: Where messages wait that are to be sent to others.
 QUEUE = ".queue"
 _SLICE = 1024 * 1024
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 #: What a directory's name must not contain, beside control characters.
 _UNSAFE = frozenset('/%\\:"')
 
@@ -109,7 +110,7 @@ class MaildirWriter:
         self._make(directory)
         name = f"{now}.{self._unique()}"
         path = directory / name
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = self._create(path)
         self._files.append(descriptor)
         self._paths.append(path)
         size = crc = 0
@@ -129,14 +130,22 @@ class MaildirWriter:
         header = Header(one.body.hash, size, size, now, crc)
         return Location(0, len(prefix), header, f"{holder}/{name}")
 
+    def _create(self, path: Path) -> int:
+        try:
+            return os.open(path, _NEW, 0o600)
+        except FileNotFoundError:  # somebody removed the directory
+            self._made.discard(path.parent)
+            self._make(path.parent)
+            return os.open(path, _NEW, 0o600)
+
     def _make(self, directory: Path) -> None:
-        """Make a directory and those above it durable, once in a process."""
+        """Make a directory and those above it, durable, once in a process."""
         if directory in self._made:
             return
-        missing = list(itertools.takewhile(lambda path: not path.is_dir(), (directory, *directory.parents)))
-        for path in reversed(missing):
-            path.mkdir(mode=0o700)
-            sync_directory(path.parent)
+        above = itertools.takewhile(lambda path: path != self._root.parent, (directory, *directory.parents))
+        for path in reversed(list(above)):
+            path.mkdir(mode=0o700, exist_ok=True)
+            sync_directory(path.parent)  # also when it is there: whoever made it need not have
         self._made.add(directory)
 
 

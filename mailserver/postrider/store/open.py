@@ -21,7 +21,7 @@ from postrider.store.memory.store import MemoryStore
 from postrider.store.pack_reader import PackReader
 from postrider.store.ports import Store
 from postrider.store.server import WriterServer
-from postrider.store.sqlite import database
+from postrider.store.sqlite import database, files
 from postrider.store.sqlite.backup import SqliteFile
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
@@ -115,8 +115,20 @@ def _committer(path: Path, options: Options) -> SqliteCommitter:
     if kind.decided(path, options.blobs) == kind.MAILDIR:
         if (options.keys or keyring(path)).on:
             raise CannotOpen(f"{path} keeps mail in files for other programs, which cannot be encrypted: use packs")
-        return SqliteCommitter(path, options, MaildirWriter(path / maildir.ROOT, _unique))
+        return _with_files(path, options)
     return SqliteCommitter(path, options)
+
+
+def _with_files(path: Path, options: Options) -> SqliteCommitter:
+    """The one of a directory with Maildirs; what the last writer had written when it was killed is removed."""
+    root, since = path / maildir.ROOT, files.last_commit(directory.database_path(path))
+    committer = SqliteCommitter(path, options, MaildirWriter(root, _unique))
+    try:
+        files.remove_unneeded(directory.database_path(path), root, since)
+    except BaseException:
+        committer.close()
+        raise
+    return committer
 
 
 def _blob_reader(path: Path, keys: Keyring) -> BlobReader:
@@ -149,12 +161,14 @@ def verify(path: Path, progress: Progress) -> Verified:
 
 
 def compact(path: Path, options: Options, dead_part: float) -> tuple[int, int]:
-    """Compact the packs of a data directory that is not in use; octets before and after.
+    """Compact the packs of a data directory that is not in use; octets before and after. Files nobody needs go too.
 
     Raises CannotOpen, WrongDatabase, OSError.
     """
     committer = _committer(path, options)
     try:
-        return committer.compact(dead_part)
+        done = committer.compact(dead_part)
+        files.remove_unneeded(directory.database_path(path), path / maildir.ROOT)
+        return done
     finally:
         committer.close()

@@ -29,8 +29,8 @@ ACCOUNTS = [account_of("mail", f"user{n}@a.test") for n in range(7)]
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
-def writer(data, *before):
-    return [*before, sys.executable, store_process.__file__, data, data.parent / "s"]
+def writer(data, *before, how=()):
+    return [*before, sys.executable, store_process.__file__, data, data.parent / "s", *how]
 
 
 def sync_failed():
@@ -94,12 +94,13 @@ def place():
     ("rounds", "messages"),
     [pytest.param(3, 0, id="slice"), pytest.param(25, 10_000, id="all", marks=pytest.mark.crash)],
 )
-async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages):
+@pytest.mark.parametrize("blobs", ["packs", "maildir"])
+async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages, blobs):
     load = Load(1)
     data = place / "data"
     done = 0
     while done < rounds or len(load.acknowledged) < messages:
-        process = subprocess.Popen(list(map(str, writer(data))), stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(list(map(str, writer(data, how=[blobs]))), stderr=subprocess.DEVNULL)
         fronts = [await connect(data, place / "s") for _ in range(2)]
         sessions = [asyncio.create_task(load.deliver(fronts[n % 2], 10_000)) for n in range(16)]
         await asyncio.sleep(load.random.uniform(0.1, 0.4 if rounds == 3 else 1.5))
@@ -111,12 +112,13 @@ async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages)
         assert await load.verify(data) == []
         done += 1
     assert len(load.acknowledged) > rounds
+    assert (data / "maildir").exists() == (blobs == "maildir")
 
 
-async def traced_load(place, count):
+async def traced_load(place, count, blobs="packs"):
     """Run a writer under strace with sessions on it; returns the load and the trace."""
     data = place / "data"
-    await open_local(data, Options(**store_process.SMALL)).close()
+    await open_local(data, Options(**store_process.SMALL, blobs=blobs)).close()
     shutil.copytree(data, place / "before")
     trace = Traced(place / "trace", *writer(data))
     store = await connect(data, place / "s")
@@ -159,16 +161,17 @@ async def losses(place, load, trace, images, deaf=None):
 @pytest.mark.parametrize(
     ("count", "images"), [pytest.param(12, 10, id="slice"), pytest.param(60, 100, id="all", marks=pytest.mark.crash)]
 )
-async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, images):
-    load, trace = await traced_load(place, count)
+@pytest.mark.parametrize("blobs", ["packs", "maildir"])
+async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, images, blobs):
+    load, trace = await traced_load(place, count, blobs)
     assert await losses(place, load, trace, images) == 0
 
 
 @needs_strace
 @pytest.mark.crash
-@pytest.mark.parametrize("deaf", [".pack", "-wal"])
-async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf):
-    load, trace = await traced_load(place, 20)
+@pytest.mark.parametrize(("deaf", "blobs"), [(".pack", "packs"), ("-wal", "packs"), (tuple("0123456789"), "maildir")])
+async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf, blobs):
+    load, trace = await traced_load(place, 20, blobs)
     assert await losses(place, load, trace, 20, deaf) > 5
 
 

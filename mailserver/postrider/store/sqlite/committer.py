@@ -20,12 +20,14 @@ from postrider.store import transactions as t
 from postrider.store.blobs import BlobWriter, Location, Place, SyncFailed
 from postrider.store.directory import CannotOpen
 from postrider.store.keyring import Keyring
+from postrider.store.maildir import ROOT
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.compaction import Compaction, clear_away
+from postrider.store.sqlite.files import body_files
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.sealing import Sealing
@@ -375,7 +377,9 @@ class SqliteCommitter:
 
 def _check_database(path: Path) -> None:
     """Raises CannotOpen where there is mail and no database to go with it: an empty one would hide the mail."""
-    if not directory.database_path(path).exists() and has_bodies(directory.packs_directory(path)):
+    if directory.database_path(path).exists():
+        return
+    if has_bodies(directory.packs_directory(path)) or any(body_files(path / ROOT)):
         raise CannotOpen(
             f"{path} has mail but no database: `postrider-server store rebuild --data {path}` makes it again"
         )

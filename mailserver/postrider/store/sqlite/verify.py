@@ -12,9 +12,11 @@ from typing import Any
 from postrider.store import directory
 from postrider.store.blobs import BlobReader, Moved, Place
 from postrider.store.journal import unpack_about
+from postrider.store.maildir import ROOT
 from postrider.store.pack_files import check_frames, pack_ids, pack_path, read_frames, read_padding
 from postrider.store.records import KEY_NONE, KIND_BODY, KIND_JOURNAL, BadRecord
 from postrider.store.sqlite import database
+from postrider.store.sqlite.files import last_commit, unneeded, written
 from postrider.store.survey import Damage, Found, Progress, read_pack
 from postrider.store.transactions import StoreError
 
@@ -114,6 +116,8 @@ class Verification:
 
     def __init__(self, path: Path, blobs: BlobReader, progress: Progress) -> None:
         self._packs = directory.packs_directory(path)
+        self._root = path / ROOT
+        self._since = last_commit(directory.database_path(path))
         self._blobs = blobs
         self._progress = progress
         self._db = database.open_reader(directory.database_path(path))
@@ -221,6 +225,9 @@ class Verification:
                 self._done.records += 1
                 if hashlib.sha256(data).digest() != digest:
                     self._tell(f"body {last}: {place.path} is not what was stored")
+        for path in unneeded(self._db, self._root):
+            if written(path) < self._since:  # else its row may be on its way
+                self._done.dead.append(f"{path}: a body's file without a row: `store compact` removes it")
 
     def _files_after(self, last: int) -> list[tuple[int, Place, bytes]]:
         rows: Any = self._db.execute(

@@ -1,0 +1,85 @@
+"""Files of bodies that no row needs: left by a kill between a file and its COMMIT, or by a removal that was lost."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from postrider.store.maildir import BODIES, QUEUE
+from postrider.store.sqlite import database
+
+#: Seconds that a file may be older than the last COMMIT, and be what that COMMIT was for.
+MARGIN = 60
+#: Files that are looked for among the rows in one go.
+_AT_ONCE = 100_000
+
+
+def body_files(root: Path, since: int = 0) -> Iterator[str]:
+    """Files of bodies by their path below the root; with `since` those that were written then or later.
+
+    Raises OSError.
+    """
+    for directory in _directories(root):
+        if since and directory.stat().st_mtime < since:  # nothing has come or gone
+            continue
+        with os.scandir(directory) as entries:
+            names = sorted(entry.name for entry in entries)
+        holder = directory.relative_to(root)
+        yield from (f"{holder}/{name}" for name in names if written(name) >= since)
+
+
+def written(path: str) -> int:
+    """When a file was written, as its name says, seconds since the epoch; 0 where it says nothing."""
+    time = path.rpartition("/")[2].partition(".")[0]
+    return int(time) if time.isascii() and time.isdigit() else 0
+
+
+def unneeded(db: apsw.Connection, root: Path, since: int = 0) -> Iterator[str]:
+    """Files that no row names, by their path below the root. Raises OSError, apsw.Error."""
+    files = body_files(root, since)
+    while some := set(itertools.islice(files, _AT_ONCE)):
+        # After the files: what is written meanwhile is not among them. The newest are likely the ones.
+        rows: Any = db.execute("SELECT path FROM blob WHERE path != '' ORDER BY id DESC")
+        for (path,) in rows:
+            some.discard(path)
+            if not some:
+                break
+        yield from sorted(some)
+
+
+def remove_unneeded(database_path: Path, root: Path, since: int = 0) -> int:
+    """Remove them; how many there were. Nobody must be writing. Raises OSError, apsw.Error."""
+    db = database.open_reader(database_path)
+    removed = 0
+    try:
+        for path in unneeded(db, root, since):
+            (root / path).unlink(missing_ok=True)
+            removed += 1
+    finally:
+        db.close()
+    return removed
+
+
+def last_commit(database_path: Path) -> int:
+    """About when something was committed last, seconds since the epoch, a little earlier; 0 without a database."""
+    parts = (database_path, database_path.with_name(f"{database_path.name}-wal"))
+    times = [int(part.stat().st_mtime) for part in parts if part.exists()]
+    return max(times, default=MARGIN) - MARGIN
+
+
+def _directories(root: Path) -> Iterator[Path]:
+    if not root.is_dir():
+        return
+    if (root / QUEUE).is_dir():
+        yield root / QUEUE
+    for domain in sorted(root.iterdir()):
+        if domain.name == QUEUE or not domain.is_dir():
+            continue
+        for user in sorted(domain.iterdir()):
+            if (user / BODIES).is_dir():
+                yield user / BODIES

@@ -1,0 +1,180 @@
+"""Bodies as files: where they lie, under which names, and that none stays which no row needs."""
+
+import contextlib
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from stored import ALICE, BOB, INBOX, append, body_of, enqueue, intake
+
+from postrider.store import transactions as t
+from postrider.store.directory import CannotOpen
+from postrider.store.maildir import account_directory, safe_name
+from postrider.store.open import compact, open_local, verify
+from postrider.store.transactions import Reason, StoreError
+from postrider.store.values import Body, account_of
+
+RETURN_PATH = b"Return-Path: <>\r\n"
+
+
+@pytest.fixture
+def options(options):
+    return replace(options, blobs="maildir")
+
+
+@pytest.fixture
+async def maildirs(data, options):
+    """A store that has its bodies in files."""
+    store = open_local(data, options)
+    yield store
+    await store.close()
+
+
+def files(data, where="**"):
+    """Contents of all bodies' files by path below the root."""
+    root = data / "maildir"
+    found = [*root.glob(f"{where}/bodies/*"), *root.glob(".queue/*")]
+    return {str(path.relative_to(root)): path.read_bytes() for path in found}
+
+
+async def test_each_account_has_the_whole_message_and_the_queue_has_its_own(maildirs, data):
+    await maildirs.writer.commit(intake(ALICE, BOB, enqueue=(enqueue(), enqueue("erin@c.test"))))
+    found = {path.rpartition("/")[0]: body for path, body in files(data).items()}
+    text = b"Subject: hello\r\n\r\nGood morning.\r\n"
+    assert found == {
+        "a.test/alice/bodies": RETURN_PATH + text,
+        "a.test/bob/bodies": RETURN_PATH + text,
+        ".queue": text,
+    }
+    assert {path.stat().st_mode & 0o777 for path in (data / "maildir").rglob("*") if path.is_file()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (data / "maildir").rglob("*") if path.is_dir()} == {0o700}
+
+
+async def test_a_reader_names_the_file(maildirs, data):
+    await maildirs.writer.commit(intake(ALICE))
+    (row,) = await maildirs.reader.messages(ALICE, INBOX, [1])
+    file = await maildirs.reader.file(ALICE, row.blob)
+    assert Path(file).read_bytes() == row.prefix + await maildirs.reader.body(ALICE, row.blob)
+    assert Path(file).stat().st_size == row.size
+
+
+async def test_a_spooled_body_is_written_in_pieces(maildirs, data, tmp_path):
+    octets = os.urandom(3 * 1024 * 1024 + 17)
+    (tmp_path / "spooled").write_bytes(octets)
+    body = replace_body(body_of(octets), str(tmp_path / "spooled"))
+    await maildirs.writer.commit(t.Append(ALICE, INBOX, (t.NewMessage(body, 1, b""),)))
+    assert list(files(data).values()) == [octets]
+
+
+def replace_body(body, path):
+    return Body(body.hash, body.size, path=path)
+
+
+async def test_what_is_refused_leaves_no_file(maildirs, data, tmp_path):
+    (tmp_path / "short").write_bytes(b"less")
+    gone = Body(b"h" * 32, 10, path=str(tmp_path / "gone"))
+    short = Body(b"h" * 32, 10, path=str(tmp_path / "short"))
+    for body, reason in ((gone, Reason.UNAVAILABLE), (short, Reason.INVALID)):
+        with pytest.raises(StoreError) as error:
+            await maildirs.writer.commit(t.Append(ALICE, INBOX, (t.NewMessage(body, 1, b""),)))
+        assert error.value.reason is reason
+    with pytest.raises(StoreError):
+        await maildirs.writer.commit(append(77))
+    with pytest.raises(StoreError):
+        await maildirs.writer.commit(t.Append(ALICE, INBOX, (t.NewMessage(body_of(), 1, b""),), quota_bytes=5))
+    assert files(data) == {}
+
+
+async def test_a_write_that_fails_leaves_no_file_and_the_next_is_taken(maildirs, data, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", fail)
+        with pytest.raises(StoreError) as error:
+            await maildirs.writer.commit(intake(ALICE))
+    assert error.value.reason is Reason.WRITE_FAILED
+    assert files(data) == {}
+    await maildirs.writer.commit(intake(ALICE))
+    assert len(files(data)) == 1
+
+
+async def test_a_directory_that_somebody_removed_is_made_again(maildirs, data):
+    await maildirs.writer.commit(append())
+    await maildirs.writer.commit(t.SetFlags(ALICE, INBOX, (1,), t.FlagChange.ADD, 8))
+    await maildirs.writer.commit(t.Expunge(ALICE, INBOX, (1,)))
+    assert files(data) == {}
+    (data / "maildir/a.test/alice/bodies").rmdir()
+    await maildirs.writer.commit(append())
+    assert len(files(data)) == 1
+
+
+async def test_what_a_kill_left_is_gone_after_the_next_start(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(intake(ALICE, BOB))
+    await store.close()
+    kept = files(data)
+    (path,) = (path for path in kept if "alice" in path)
+    left = (data / "maildir" / path).with_name(f"{path.rpartition('/')[2].partition('.')[0]}.left")
+    left.write_bytes(b"not committed")
+    await open_local(data, options).close()
+    assert files(data) == kept
+
+
+async def test_an_old_file_that_nobody_needs_is_told_and_compacted_away(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(intake(ALICE))
+    await store.close()
+    kept = files(data)
+    old = data / "maildir/a.test/alice/bodies/1000.old"
+    old.write_bytes(b"its removal was lost")
+    done = verify(data, lambda *_: None)
+    assert done.problems == []
+    (told,) = done.dead
+    assert told.startswith("a.test/alice/bodies/1000.old: ")
+    compact(data, options, 0.5)
+    assert files(data) == kept
+
+
+async def test_mail_without_its_database_is_not_hidden_by_an_empty_one(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(intake(ALICE))
+    await store.close()
+    for path in data.glob("mail.db*"):
+        path.unlink()
+    with pytest.raises(CannotOpen, match="store rebuild"):
+        open_local(data, options)
+
+
+async def test_a_file_that_was_changed_or_is_missing_is_found(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(append(INBOX, b"one\r\n\r\n1", b"two\r\n\r\n2"))
+    await store.close()
+    first, second = sorted((data / "maildir/a.test/alice/bodies").iterdir(), key=lambda path: path.read_bytes())
+    first.write_bytes(b"one\r\n\r\nx")
+    second.unlink()
+    problems = sorted(verify(data, lambda *_: None).problems)
+    assert len(problems) == 2
+    assert "is not what was stored" in "".join(problems)
+
+
+@given(st.lists(st.text(min_size=1), min_size=2, max_size=2, unique=True))
+def test_two_names_are_two_directories_and_each_is_one(names):
+    safe = [safe_name(name) for name in names]
+    assert safe[0] != safe[1]
+    for name in safe:
+        assert "/" not in name
+        assert not name.startswith(".")
+        assert "\0" not in name
+
+
+def test_odd_local_parts_stay_below_their_domain(tmp_path):
+    for user in ("..", "../../etc", "a/b", ".queue", 'odd"name', "päter"):
+        where = account_directory(account_of("mail", f"{user}@a.test"))
+        path = tmp_path / where
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(parents=True)
+        assert path.resolve().parent == (tmp_path / "a.test").resolve()
