@@ -135,17 +135,11 @@ async def _see(session: ImapSession, rows: Sequence[FlagRow | MessageRow]) -> Se
 async def _vanished(session: ImapSession, event: e.Fetch, since: int) -> None:
     """RFC 7162 §3.2.6: what of the asked-for set is gone since then."""
     view = session.view
-    changes = await session.deps.store.reader.changes(session.user.account, view.mailbox.id, since)
+    vanished, _ = await session.history(since)
     highest = view.uids[-1] if view.uids else 0
     ranges = [(low, max(high if high <= 0xFFFFFFFF else highest, low)) for low, high in event.messages or ()]
-    gone = sorted(
-        uid
-        for vanished in changes.vanished
-        for uid in vanished.uids
-        if not view.number(uid) and any(low <= uid <= high for low, high in ranges)
-    )
-    if gone:
-        await session.send([b"* VANISHED (EARLIER) %b\r\n" % r.compact_set(gone)])
+    if gone := view.absent(vanished, ranges):
+        await session.send([b"* VANISHED (EARLIER) %b\r\n" % r.set_of(gone)])
 
 
 async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int, FlagRow | MessageRow]]) -> set[bytes]:

@@ -75,16 +75,10 @@ async def _resync(session: ImapSession, known: e.Resync) -> None:
     """What happened while the client was away (RFC 7162 §3.2.5.1)."""
     await session.fill()
     view = session.view
-    changes = await session.deps.store.reader.changes(session.user.account, view.mailbox.id, known.modseq)
-    ranges = known.known or ((1, max(view.mailbox.uidnext - 1, 1)),)
-    gone = sorted(
-        uid
-        for vanished in changes.vanished
-        for uid in vanished.uids
-        if not view.number(uid) and any(low <= uid <= high for low, high in ranges)
-    )
-    lines = [b"* VANISHED (EARLIER) %b\r\n" % r.compact_set(gone)] if gone else []
-    changed = [(view.number(row.uid), row) for row in changes.changed if view.number(row.uid)]
+    vanished, rows = await session.history(known.modseq)
+    gone = view.absent(vanished, known.known or ((1, max(view.mailbox.uidnext - 1, 1)),))
+    lines = [b"* VANISHED (EARLIER) %b\r\n" % r.set_of(gone)] if gone else []
+    changed = [(view.number(row.uid), row) for row in rows if view.number(row.uid)]
     lines += flag_lines(("UID", "FLAGS", "MODSEQ"), changed, view.recent)
     await session.send(lines)
 

@@ -17,6 +17,7 @@ from postrider.mailbox.contents import Contents
 from postrider.mailbox.names import found_name
 from postrider.mailbox.view import LostCount, News, NoSuchMessage, View
 from postrider.model.ports import Clock
+from postrider.model.runs import Run
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import flag_lines
@@ -25,7 +26,7 @@ from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
 from postrider.store.search.lookup import Lookup
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, MailboxRow, account_of
+from postrider.store.values import Account, FlagRow, MailboxRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -198,6 +199,22 @@ class ImapSession:
         if changes.more:
             await asyncio.sleep(0)
         return news, changes.more
+
+    async def history(self, since: int) -> tuple[list[Run], list[FlagRow]]:
+        """What vanished from the selected mailbox and what changed in it since a modseq, read a slice at a time."""
+        vanished: list[Run] = []
+        changed: list[FlagRow] = []
+        more = True
+        while more:
+            changes = await self.deps.store.reader.changes(
+                self.user.account, self.view.mailbox.id, since, limit=NEWS_SLICE
+            )
+            vanished += [run for gone in changes.vanished for run in gone.runs]
+            changed += changes.changed
+            since, more = changes.modseq, changes.more
+            if more:
+                await asyncio.sleep(0)
+        return vanished, changed
 
     async def fill(self) -> None:
         """Read the selected mailbox's UIDs, where no command has needed them yet.

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 
+from postrider.model import runs
+from postrider.model.runs import Run, common, united
 from postrider.protocols.imap.grammar import STAR, SequenceSet
 from postrider.store.values import Changes, FlagRow, MailboxRow
 
@@ -105,9 +107,12 @@ class View:
         """
         fresh = bisect_left(present, self.mailbox.uidnext)  # RFC 9051 §2.3.1.1: what came later has higher UIDs
         uids = present[:fresh]
-        gone = {uid for vanished in changes.vanished for uid in vanished.uids if uid < self.mailbox.uidnext}
+        below = ((1, self.mailbox.uidnext - 1),)
+        gone = common(united(run for vanished in changes.vanished for run in vanished.runs), below)
+        if runs.size(gone) > self.mailbox.messages:
+            raise LostCount  # and nobody counts out four million
         if gone:
-            uids = array("I", sorted(gone.union(uids)))
+            uids = array("I", sorted(set(uids).union(runs.counted(gone))))
         if len(uids) != self.mailbox.messages:
             raise LostCount
         self.uids, self.filled = uids, True
@@ -116,6 +121,10 @@ class View:
         """The message number of a UID, 0 when this session does not see it."""
         at = bisect_left(self.uids, uid)
         return at + 1 if at < len(self.uids) and self.uids[at] == uid else 0
+
+    def absent(self, vanished: Iterable[Run], asked: Iterable[Run]) -> list[Run]:
+        """What of vanished runs was asked for and is not in this view."""
+        return runs.without(common(united(vanished), united(asked)), self.uids)
 
     @property
     def recent_count(self) -> int:
@@ -179,7 +188,8 @@ class View:
     def take(self, changes: Changes, *, expunge: bool) -> News:
         """Take in what happened; without `expunge` messages that are gone keep their numbers for now (§7.5.1)."""
         for vanished in changes.vanished:
-            self._gone.update(uid for uid in vanished.uids if self.number(uid))
+            for first, last in vanished.runs:
+                self._gone.update(self.uids[bisect_left(self.uids, first) : bisect_right(self.uids, last)])
         expunged: tuple[int, ...] = ()
         gone: tuple[int, ...] = ()
         if expunge and self._gone:

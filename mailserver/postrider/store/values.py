@@ -8,6 +8,8 @@ from typing import NewType
 
 import msgspec
 
+from postrider.model.runs import Run
+
 #: An account: "namespace/address", the address in its normal form. The store makes it at its first use.
 Account = NewType("Account", str)
 
@@ -108,10 +110,10 @@ class FlagRow(Value, frozen=True):
 
 
 class Vanished(Value, frozen=True):
-    """UIDs expunged at a modseq (RFC 7162 §3.2.10)."""
+    """UIDs expunged at a modseq (RFC 7162 §3.2.10), as ascending runs: a gap may be wider than what can be counted."""
 
     modseq: int
-    uids: tuple[int, ...]
+    runs: tuple[Run, ...]
 
 
 class Changes(Value, frozen=True):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from postrider.mailbox.view import LostCount, NoSuchMessage, Picked, View, without
+from postrider.model.runs import runs_of
 from postrider.protocols.imap.grammar import STAR
 from postrider.store.values import Changes, FlagRow, MailboxRow, Vanished
 
@@ -78,7 +79,7 @@ def test_client_and_server_agree(data: st.DataObject) -> None:
         changes = Changes(
             modseq,
             tuple(flags(uid, modseq) for uid in added),
-            (Vanished(modseq, tuple(sorted(gone))),) if gone else (),
+            (Vanished(modseq, tuple(runs_of(sorted(gone)))),) if gone else (),
         )
         expunge = data.draw(st.booleans())
         news = view.take(changes, expunge=expunge)
@@ -107,7 +108,7 @@ def test_many_expunged_at_once() -> None:
     view = view_of(*range(1, 1001), recent=500)
     view.saved = array("I", [1, 2, 999])
     gone = tuple(range(1, 1001, 2))
-    news = view.take(Changes(11, (), (Vanished(11, gone),)), expunge=True)
+    news = view.take(Changes(11, (), (Vanished(11, tuple(runs_of(gone))),)), expunge=True)
     assert news.vanished == gone
     assert news.expunged == tuple(reversed(gone))
     assert list(view.uids) == list(range(2, 1001, 2))
@@ -130,7 +131,7 @@ def test_a_view_that_is_filled_late_is_as_it_was_selected(
     gone &= uids
     late = set(sorted(gone)[:early])  # gone after the UIDs were read, before the changes were
     present = array("I", sorted((uids - gone) | late | came))
-    changes = Changes(20, tuple(flags(uid, 15) for uid in sorted(came)), (Vanished(14, tuple(sorted(gone))),))
+    changes = Changes(20, tuple(flags(uid, 15) for uid in sorted(came)), (Vanished(14, tuple(runs_of(sorted(gone)))),))
     view.fill(present, changes)
     assert list(view.uids) == sorted(uids)
     news = view.take(changes, expunge=True)
@@ -141,10 +142,20 @@ def test_a_view_that_is_filled_late_is_as_it_was_selected(
 def test_a_view_that_cannot_be_told_exactly_is_not_filled() -> None:
     view = unfilled(2, 5)
     with pytest.raises(LostCount):
-        view.fill(array("I", [3]), Changes(20, (), (Vanished(20, (1, 2, 4)),)))
+        view.fill(array("I", [3]), Changes(20, (), (Vanished(20, ((1, 2), (4, 4))),)))
     assert not view.filled
 
 
 @given(st.sets(st.integers(1, 40)), st.sets(st.integers(1, 40)))
 def test_without(uids: set[int], gone: set[int]) -> None:
     assert list(without(array("I", sorted(uids)), sorted(gone))) == sorted(uids - gone)
+
+
+def test_a_gap_as_wide_as_uids_are_is_not_counted_out() -> None:
+    """A restored backup has such gaps."""
+    wide = Changes(20, (), (Vanished(20, ((1, 1 << 31), (1 << 31, (1 << 32) - 2))),))
+    with pytest.raises(LostCount):
+        unfilled(2, (1 << 32) - 1).fill(array("I", [3]), wide)
+    view = view_of(1, 5, 7)
+    assert view.absent(wide.vanished[0].runs, [(6, 8), (4, 6)]) == [(4, 4), (6, 6), (8, 8)]
+    assert view.take(wide, expunge=True).vanished == (1, 5, 7)

@@ -13,6 +13,7 @@ import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
 
+from postrider.model.runs import counted
 from postrider.ops.backup.restore import Restore, verify
 from postrider.ops.backup.shelf import BackupError, Shelf
 from postrider.ops.backup.take import Backup
@@ -135,7 +136,7 @@ async def test_nothing_lost_is_mistaken_for_what_comes_after(tmp_path, data, opt
     assert inbox.modseq > lost["INBOX"].modseq
     changes = await again.reader.changes(ALICE, INBOX, lost["INBOX"].modseq)
     assert {row.uid for row in changes.changed} == set(await again.reader.uids(ALICE, INBOX))
-    gone = {uid for one in changes.vanished for uid in one.uids if uid < lost["INBOX"].uidnext}
+    gone = {uid for one in changes.vanished for uid in counted(one.runs) if uid < lost["INBOX"].uidnext}
     assert gone >= set(range(known.uidnext, lost["INBOX"].uidnext))
     assert 2 not in gone  # it is back, and told so
     (stored,) = (await again.writer.commit(intake(ALICE, data=b"after"))).stored

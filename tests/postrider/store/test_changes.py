@@ -168,7 +168,7 @@ async def test_replace_is_one_change(commit, reader):
     assert await reader.usage(ALICE) == (80, 1)
     (row,) = await reader.messages(ALICE, 3, [1])
     assert await reader.body(ALICE, row.blob) == b"2" * 80
-    assert [gone.uids for gone in (await reader.changes(ALICE, INBOX, since)).vanished] == [(1,)]
+    assert [gone.runs for gone in (await reader.changes(ALICE, INBOX, since)).vanished] == [((1, 1),)]
     with pytest.raises(StoreError) as caught:
         await commit(small)
     assert caught.value.reason is Reason.NO_MESSAGE

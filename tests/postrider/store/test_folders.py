@@ -126,7 +126,7 @@ async def test_rename_of_inbox_moves_its_messages(commit, reader):
     new = await reader.messages(ALICE, moved.id, [1, 2])
     assert [row.email_id for row in new] == [row.email_id for row in old]
     (gone,) = (await reader.changes(ALICE, INBOX, since)).vanished
-    assert gone.uids == (1, 2)
+    assert gone.runs == ((1, 2),)
     assert [row.uid for row in (await reader.changes(ALICE, moved.id, since)).changed] == [1, 2]
 
 

@@ -123,7 +123,7 @@ async def test_expunge_takes_what_is_deleted_and_leaves_tombstones(commit, reade
     assert done.modseq > since
     changes = await reader.changes(ALICE, INBOX, since)
     assert changes.modseq == done.modseq
-    assert [(gone.modseq, gone.uids) for gone in changes.vanished] == [(done.modseq, (1, 2, 4))]
+    assert [(gone.modseq, gone.runs) for gone in changes.vanished] == [(done.modseq, ((1, 2), (4, 4)))]
     assert changes.changed == ()
     row = await reader.mailbox(ALICE, INBOX)
     assert (row.messages, row.deleted, row.bytes, row.uidnext) == (3, 1, 6, 7)
@@ -163,7 +163,7 @@ async def test_move_leaves_tombstones_and_usage_as_it_is(commit, reader):
     done = await commit(t.Copy(ALICE, INBOX, (1, 3), 3, move=True, quota_bytes=1))
     assert (done.source, done.target) == ((1, 3), (1, 2))
     (gone,) = (await reader.changes(ALICE, INBOX, since)).vanished
-    assert gone.uids == (1, 3)
+    assert gone.runs == ((1, 1), (3, 3))
     assert list(await reader.uids(ALICE, INBOX)) == [2]
     assert list(await reader.uids(ALICE, 3)) == [1, 2]
     assert await reader.usage(ALICE) == (3, 3)

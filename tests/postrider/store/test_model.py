@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from stored import BOB, EVERY_LANE, StillClock
 
+from postrider.model.runs import counted
 from postrider.store.open import Options, memory, open_local
 from postrider.store.transactions import StoreError
 
@@ -53,7 +54,7 @@ async def picture(reader):
                 changes = await reader.changes(account, folder.id, since)
                 seen += [changes.modseq, changes.changed]
                 # An implementation may name UIDs again that had vanished before (RFC 7162 §3.2.10).
-                seen.append({uid for gone in changes.vanished for uid in gone.uids if uid < folder.uidnext})
+                seen.append({uid for gone in changes.vanished for uid in counted(gone.runs) if uid < folder.uidnext})
     return seen
 
 

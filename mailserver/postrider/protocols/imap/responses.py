@@ -8,6 +8,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from postrider.model.runs import Run, runs_of
 from postrider.protocols.imap.flags import SYSTEM_FLAGS
 from postrider.protocols.imap.names import encode_name
 
@@ -53,18 +54,12 @@ def mailbox_name(name: str, *, utf8: bool) -> bytes:
 
 def compact_set(numbers: Iterable[int]) -> bytes:
     """Ascending numbers as `1:4,7`. Numbers that are given in another order come out in that order (COPYUID)."""
-    pieces: list[bytes] = []
-    first = last = -2
-    for number in numbers:
-        if number == last + 1:
-            last = number
-            continue
-        if first >= 0:
-            pieces.append(b"%d" % first if first == last else b"%d:%d" % (first, last))
-        first = last = number
-    if first >= 0:
-        pieces.append(b"%d" % first if first == last else b"%d:%d" % (first, last))
-    return b",".join(pieces)
+    return set_of(runs_of(numbers))
+
+
+def set_of(runs: Iterable[Run]) -> bytes:
+    """The same of runs."""
+    return b",".join([b"%d" % first if first == last else b"%d:%d" % (first, last) for first, last in runs])
 
 
 def ok_code(code: bytes, text: bytes) -> bytes:

@@ -162,10 +162,10 @@ def _log(account: Mailstore, since: int) -> tuple[list[MessageChange], list[Vani
             if message.modseq > since
         ]
         vanished += [
-            VanishedChange(folder.id, gone.modseq, uid, uid)
+            VanishedChange(folder.id, gone.modseq, first, last)
             for gone in folder.vanished
             if gone.modseq > since
-            for uid in gone.uids
+            for first, last in gone.runs
         ]
     others = [
         OtherChange(one.kind, one.key, one.modseq, one.gone, _created(account, one) > since)

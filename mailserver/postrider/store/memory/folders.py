@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from postrider.model.runs import runs_of
 from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.memory import mail
@@ -137,4 +138,4 @@ def _move_inbox(state: State, account: Mailstore, inbox: Folder, name: str) -> N
     for message in made.messages.values():
         message.modseq = message.created = made.modseq
     if made.messages:
-        inbox.vanished.append(Vanished(inbox.modseq, tuple(made.messages)))
+        inbox.vanished.append(Vanished(inbox.modseq, tuple(runs_of(made.messages))))

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from postrider.model.runs import runs_of
 from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.memory import queue
@@ -286,7 +287,7 @@ def bury(folder: Folder, modseq: int, uids: tuple[int, ...]) -> None:
     for uid in uids:
         del folder.messages[uid]
     folder.seen = {key: seen for key, seen in folder.seen.items() if key[1] in folder.messages}
-    folder.vanished.append(Vanished(modseq, uids))
+    folder.vanished.append(Vanished(modseq, tuple(runs_of(uids))))
     folder.modseq = modseq
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from postrider.model.ports import Clock
+from postrider.model.runs import missing, runs_of
 from postrider.store import transactions as t
 from postrider.store.conditions import Condition, holds
 from postrider.store.feed import LocalFeed
@@ -147,9 +148,10 @@ class MemoryReader(AccountReader):
         upto = folder.modseq
         if limit and len(modseqs) > limit:
             upto = max((modseq for modseq in modseqs[:limit] if modseq < modseqs[limit]), default=modseqs[limit])
-        if since < (await self._owner(account)).floor and folder.modseq > since:
-            missing = (uid for uid in range(1, folder.uidnext) if uid not in folder.messages)
-            vanished = (Vanished(upto, tuple(missing)),)
+        floor = (await self._owner(account)).floor
+        if since < floor and folder.modseq > since and upto >= min(floor, folder.modseq):
+            runs = missing(runs_of(sorted(folder.messages)), folder.uidnext)
+            vanished = (Vanished(upto, tuple(runs)),) if runs else ()
         return Changes(
             upto, tuple(row for row in changed if row.modseq <= upto),
             tuple(gone for gone in vanished if gone.modseq <= upto), upto < folder.modseq,

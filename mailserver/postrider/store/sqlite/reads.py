@@ -10,6 +10,7 @@ from typing import Any
 
 import apsw
 
+from postrider.model.runs import Run, missing
 from postrider.store.blobs import Place
 from postrider.store.keys import Keys
 from postrider.store.sqlite.rows import (
@@ -80,7 +81,7 @@ def uids(db: apsw.Connection, owner: int, mailbox_id: int, above: int) -> array[
     return found
 
 
-def _runs(db: apsw.Connection, owner: int, mailbox_id: int, above: int = 0) -> Iterator[tuple[int, int]]:
+def _runs(db: apsw.Connection, owner: int, mailbox_id: int, above: int = 0) -> Iterator[Run]:
     """UIDs from above+1 on that follow each other, as (first, last); runs that touch may come apart."""
     key = (owner, mailbox_id)
     folder: Any = db.execute(
@@ -102,7 +103,7 @@ def _runs(db: apsw.Connection, owner: int, mailbox_id: int, above: int = 0) -> I
 _BETWEEN = "FROM message WHERE account_id = ? AND mailbox_id = ? AND uid > ? AND uid <= ?"
 
 
-def _runs_between(db: apsw.Connection, key: tuple[int, int], first: int, last: int) -> Iterator[tuple[int, int]]:
+def _runs_between(db: apsw.Connection, key: tuple[int, int], first: int, last: int) -> Iterator[Run]:
     """The same from `first` to `last`: counting costs a twentieth of fetching; where some are missing, by halves."""
     between = (*key, first - 1, last)
     if last - first < _FEW:
@@ -154,13 +155,14 @@ def changes(db: apsw.Connection, folder: tuple[int, int], since: int, limit: int
                 break
             limit *= 2  # one transaction has more changes than that
         upto = min(upto, modseq)
-        buried: dict[int, list[int]] = {}
-        if since < floor:  # what vanished is not known any more: name all that are not there
-            buried[upto] = list(_missing(_runs(db, *folder), uidnext))
+        buried: dict[int, list[Run]] = {}
+        if since < floor and upto >= min(floor, modseq):
+            # What vanished is not known any more: name all that are not there, once.
+            buried[upto] = missing(_runs(db, *folder), uidnext)
         else:
             for at, first, last in gone:
-                buried.setdefault(at, []).extend(range(first, last + 1))
-    vanished = tuple(Vanished(at, tuple(uids)) for at, uids in sorted(buried.items()) if at <= upto)
+                buried.setdefault(at, []).append((first, last))
+    vanished = tuple(Vanished(at, tuple(runs)) for at, runs in sorted(buried.items()) if at <= upto and runs)
     rows = tuple(flag_row(row) for row in sorted(changed) if row[1] <= upto)
     return Changes(upto, rows, vanished, upto < modseq)
 
@@ -185,15 +187,6 @@ def _changes(db: apsw.Connection, folder: tuple[int, int], since: int, limit: in
     if limit and len(gone) > limit:
         upto = min(upto, gone[-1][0] - 1)
     return changed, gone, upto
-
-
-def _missing(runs: Iterator[tuple[int, int]], uidnext: int) -> Iterator[int]:
-    """The UIDs below `uidnext` that are in none of the runs."""
-    at = 1
-    for first, last in runs:
-        yield from range(at, first)
-        at = last + 1
-    yield from range(at, uidnext)
 
 
 def place(db: apsw.Connection, blob_id: int) -> Place | None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from postrider.model.runs import runs_of
 from postrider.store.sqlite.accounts import Folder, next_modseq, note
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 
@@ -77,7 +78,7 @@ def take_out(run: Running, folder: Folder, modseq: int, rows: Sequence[Row]) -> 
         f"DELETE FROM message WHERE account_id = ? AND mailbox_id = ? AND uid IN {_LISTED}",
         (*folder.key, json.dumps(uids)),
     )
-    runs = ranges(uids)
+    runs = runs_of(uids)
     run.db.executemany(
         "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last) VALUES (?, ?, ?, ?, ?)",
         [(*folder.key, modseq, first, last) for first, last in runs],
@@ -133,17 +134,6 @@ def release_blobs(run: Running, blob_ids: Sequence[int]) -> None:
     for pack, stored in dead:
         weights[pack] += stored
     run.db.executemany("UPDATE pack SET dead = dead + ?2 WHERE id = ?1", list(weights.items()))
-
-
-def ranges(uids: Iterable[int]) -> list[tuple[int, int]]:
-    """Ascending UIDs as (first, last) runs."""
-    found: list[tuple[int, int]] = []
-    for uid in uids:
-        if found and uid == found[-1][1] + 1:
-            found[-1] = (found[-1][0], uid)
-        else:
-            found.append((uid, uid))
-    return found
 
 
 # -- in slices -----------------------------------------------------------------------------------------------------
