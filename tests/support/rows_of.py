@@ -4,7 +4,7 @@ import apsw
 from stored import StillClock
 
 from postrider.store import journal
-from postrider.store.open import rebuild
+from postrider.store.open import Options, rebuild
 from postrider.store.sqlite.journal import columns_of
 
 
@@ -12,8 +12,8 @@ def content(data):
     return b"made anew", (b"key",)
 
 
-def again(data):
-    return rebuild(data, content, lambda *_: None, StillClock(), wait=0)
+def again(data, keys=None):
+    return rebuild(data, content, lambda *_: None, Options(clock=StillClock(), wait=0, keys=keys))
 
 
 def dump(data):

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.app import child, keeping, maildirs
+from postrider.app import child, keeping, keys, maildirs
 from postrider.contract.model import Snapshot
 from postrider.model.ports import Clock
 from postrider.net.system import SystemClock, SystemRandom
@@ -78,6 +78,7 @@ class BackgroundWork:
         self._events = events
         self._jobs = jobs
         self._snapshot = child.kept(settings)
+        self._keys = keys.Followed(settings, self._snapshot, SystemClock())
         self._store: RemoteStore | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -88,7 +89,9 @@ class BackgroundWork:
             # Where a processor is free it is used, where none is a 250 does not wait for it (sched(7)).
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         settings = self._settings
-        store = self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
+        store = self._store = await stores.connect(
+            settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring
+        )
         around = Around(settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics())
         self._tasks = [asyncio.create_task(child.end_with_the_writer(store))]
         self._tasks += [asyncio.create_task(self._keep(name, job, around)) for name, job in self._jobs.items()]
@@ -96,6 +99,7 @@ class BackgroundWork:
     async def load(self, generation: int) -> None:
         """Jobs see the kept generation from their next look at it on."""
         self._snapshot = child.kept(self._settings, generation)
+        self._keys.follow(self._snapshot)
 
     async def drain(self, seconds: float) -> None:
         """Stop the jobs where they are: each is begun anew at the next start."""

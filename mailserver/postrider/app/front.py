@@ -12,7 +12,7 @@ from postrider.accounts.directory import Directory
 from postrider.accounts.login import Login
 from postrider.accounts.room import Room
 from postrider.accounts.vanished import Vanished
-from postrider.app import child
+from postrider.app import child, keys
 from postrider.contract.model import Certificate
 from postrider.contract.tls import BadCertificate
 from postrider.edge.imap import ImapDeps, ImapService
@@ -56,6 +56,7 @@ class FrontWork:
         self._resolver = DnsResolver(self._clock, (settings.resolver,) if settings.resolver else None)
         self._login = Login(self._present, self._clock, self._random)
         self._texts = IndexLookup(Path(settings.data), events)
+        self._keys = keys.Followed(settings, self._directory.snapshot, self._clock)
         self._store: RemoteStore | None = None
         self._listeners: list[Listener] = []
         self._runner: Runner | None = None
@@ -64,7 +65,9 @@ class FrontWork:
     async def start(self) -> None:
         """Connect to the writer, then listen."""
         settings = self._settings
-        self._store = await stores.connect(settings.data, settings.socket, seconds=child.START_SECONDS)
+        self._store = await stores.connect(
+            settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring
+        )
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
             await self._if_stored(released.release(self._store, None, self._directory))
@@ -89,6 +92,7 @@ class FrontWork:
         """Serve the kept generation: new connections and new commands see it at once."""
         snapshot = child.kept(self._settings, generation)
         before = self._directory.snapshot
+        self._keys.follow(snapshot)
         if self._index == 0 and self._store:
             await self._if_stored(self._vanished.note(before, snapshot))
         self._directory = Directory(snapshot)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from postrider.app import keys
 from postrider.ingest.content import content
 from postrider.net.system import SystemClock
 from postrider.store import directory
@@ -23,14 +24,16 @@ def verify(data: Path, progress: Progress) -> Verified:
     """Look at every record and row, whether a server runs or not. Raises CannotOpen, OSError."""
     if not directory.database_path(data).exists():
         raise CannotOpen(f"{data} has no database: `store rebuild` makes it from the packs, if it ever had one")
-    return stores.verify(data, progress)
+    return stores.verify(data, progress, keys.of_tool(data, SystemClock()))
 
 
 def rebuild(data: Path, progress: Progress) -> Rebuilt:
     """Make the database again from the packs. Raises CannotOpen, OSError."""
     if not any(directory.packs_directory(data).glob("*.pack")):
         raise CannotOpen(f"{data} has no packs to make a database from")
-    return stores.rebuild(data, content, progress, SystemClock(), wait=_WAIT)
+    clock = SystemClock()
+    options = stores.Options(clock=clock, wait=_WAIT, keys=keys.of_tool(data, clock))
+    return stores.rebuild(data, content, progress, options)
 
 
 def compact(data: Path, dead_part: float) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import apsw
 
 from postrider.accounts.directory import Directory
+from postrider.app import keys
 from postrider.contract import files
 from postrider.contract.model import Snapshot
 from postrider.model.address import AddressError, parse_address
@@ -30,7 +31,7 @@ DEFAULT_NAMESPACE = "default"
 WAIT = 10.0
 _POLL = 0.25
 #: What a data directory may have in it before there is a database.
-_FRESH = frozenset({"lost+found", "lock", "packs", "runtime", "snapshot", "spool"})
+_FRESH = frozenset({"keys", "lost+found", "lock", "packs", "runtime", "snapshot", "spool"})
 #: Begins the name of a directory that a command spools in; its process follows.
 _SPOOL = "tool-"
 # RFC 1123 §2.1, as Kubernetes has it for namespaces.
@@ -98,7 +99,7 @@ async def _open(data: Path, wait: float) -> Store:
         # A link that a dead server left may lead to what somebody else has made there since.
         if socket.exists() and socket.stat().st_uid == os.geteuid():
             with contextlib.suppress(OSError):  # nobody listens
-                return await stores.connect(data, socket, seconds=0)
+                return await stores.connect(data, socket, seconds=0, keys=keys.of_tool(data, SystemClock()))
         try:
             return await asyncio.to_thread(_open_alone, data)
         except CannotOpen:
@@ -109,7 +110,10 @@ async def _open(data: Path, wait: float) -> Store:
 
 def _open_alone(data: Path) -> Store:
     events = Events(level=level_of("error"), role="tool")
-    options = stores.Options(clock=SystemClock(), events=events, allow_tmpfs=True, wait=0, measure_sync=False)
+    clock = SystemClock()
+    options = stores.Options(
+        clock=clock, events=events, allow_tmpfs=True, wait=0, measure_sync=False, keys=keys.of_tool(data, clock)
+    )
     try:
         return stores.open_local(data, options)
     except stores.WrongDatabase as error:

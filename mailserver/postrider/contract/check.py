@@ -129,6 +129,9 @@ def _server(snapshot: Snapshot) -> _Found:
         if fault := storage.fault(secrets.get(STORAGE_KEY + id_)):
             message = f"the key {id_!r} of the store {fault}"
             yield 0, Finding("BadStorageKey", message, storage.REMEDY, drops=False)
+    if server.storage.encryption_keys and server.storage.blobs == "maildir":
+        message = "mail in files for other programs cannot be encrypted"
+        yield 0, Finding("MaildirEncrypted", message, "Take one out: storage.encryption or storage.blobs.", drops=False)
     relay = server.relay
     if relay is not None and relay.password_key and relay.password_key not in secrets:
         message = f"the relay's password {relay.password_key!r} is not there"

@@ -7,9 +7,10 @@ sealed. Nothing is sealed with a key before its file is durable.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,10 +19,11 @@ import msgspec
 
 from postrider.store.blobs import SyncFailed
 from postrider.store.codecs import BadFrame, seal, unseal
-from postrider.store.keys import SECRET, DataKey, KeyMissing
+from postrider.store.keys import SECRET, DataKey, KeyMissing, Shredded
 from postrider.store.pack_files import sync_directory
 
 _MAGIC: Final = b"PostKey1"
+_NAME: Final = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,10 @@ class Rotated:
     missing: Mapping[str, tuple[str, ...]]
 
 
+def _nothing_new() -> Masters | None:
+    return None
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Wrapped).decode
 
@@ -61,8 +67,12 @@ _decode = msgspec.msgpack.Decoder(Wrapped).decode
 class Keyring:
     """The keys of one data directory. Any thread may call it; one process alone may change files."""
 
-    def __init__(self, directory: Path, masters: Masters | None = None) -> None:
+    def __init__(
+        self, directory: Path, masters: Masters | None = None, again: Callable[[], Masters | None] = _nothing_new
+    ) -> None:
+        """`again` looks whether there are other master keys by now; it is asked when one is missing."""
         self._directory = directory
+        self._again = again
         self._masters = masters or Masters()
         self._opened: dict[int, DataKey] = {}
         self._changing = threading.Lock()
@@ -80,14 +90,12 @@ class Keyring:
 
     def key(self, id_: int) -> DataKey:
         """A key by its number. Raises KeyMissing."""
-        found = self._opened.get(id_)
-        if found is None:
-            opened, masters = self._opened, self._masters
-            found = opened[id_] = DataKey.of(id_, _unwrapped(self._read(id_), masters))
-        return found
+        return self._opened.get(id_) or self._open(id_)
 
     def make(self, account: str) -> DataKey:
         """A new key for an account, durable. Raises KeyMissing (there is no master), OSError, SyncFailed."""
+        if self._masters.newest not in self._masters.keys:
+            self._look_again()
         with self._changing:
             self._directory.mkdir(mode=0o700, exist_ok=True)
             while not (id_ := secrets.randbits(32)) or self._path(id_).exists():
@@ -131,13 +139,26 @@ class Keyring:
             if self._directory.exists():
                 sync_directory(self._directory)
 
+    def _open(self, id_: int) -> DataKey:
+        wrapped = self._read(id_)
+        if wrapped.master not in self._masters.keys:
+            self._look_again()
+        opened, masters = self._opened, self._masters
+        opened[id_] = found = DataKey.of(id_, _unwrapped(wrapped, masters))
+        return found
+
+    def _look_again(self) -> None:
+        masters = self._again()
+        if masters is not None and masters != self._masters:
+            self.load(masters)
+
     # -- files -----------------------------------------------------------------------------------------------------
 
     def _path(self, id_: int) -> Path:
         return self._directory / f"{id_:08x}"
 
     def _files(self) -> Iterator[Path]:
-        return (path for path in self._directory.glob("????????") if path.name[0] != ".")
+        return (path for path in self._directory.glob("????????") if _NAME.fullmatch(path.name))
 
     def _all(self) -> Iterator[Wrapped]:
         for path in sorted(self._files()):
@@ -149,7 +170,7 @@ class Keyring:
         try:
             wrapped = _unpack(self._path(id_).read_bytes())
         except FileNotFoundError as error:
-            raise KeyMissing(f"key {id_:08x} is gone: what it sealed was shredded") from error
+            raise Shredded(f"key {id_:08x} is gone: what it sealed was shredded") from error
         except OSError as error:
             raise KeyMissing(f"key {id_:08x} cannot be read: {error.strerror}") from error
         if wrapped is None or wrapped.id != id_:

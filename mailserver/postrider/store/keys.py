@@ -17,6 +17,10 @@ class KeyMissing(Exception):
     """A key cannot be had: it was shredded, or its master key is not there. The message says which."""
 
 
+class Shredded(KeyMissing):
+    """It is gone for good, as it was meant to."""
+
+
 @dataclass(frozen=True, slots=True)
 class DataKey:
     """A key by the number that stands in what it sealed. Nothing prints it."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import apsw
 
-from postrider.model.ports import Clock
 from postrider.store import client, directory, kind, maildir
 from postrider.store.backup import DatabaseFile
 from postrider.store.blobs import BlobReader
@@ -25,7 +25,7 @@ from postrider.store.sqlite import database, files
 from postrider.store.sqlite.backup import SqliteFile
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
-from postrider.store.sqlite.rebuild import Content, Rebuild, Rebuilt
+from postrider.store.sqlite.rebuild import Around, Content, Rebuild, Rebuilt
 from postrider.store.sqlite.schema import WrongDatabase
 from postrider.store.sqlite.verify import Verification, Verified
 from postrider.store.survey import Progress
@@ -96,9 +96,9 @@ def database_file() -> DatabaseFile:
     return SqliteFile()
 
 
-def keyring(path: Path, masters: Masters | None = None) -> Keyring:
-    """The keys of a data directory."""
-    return Keyring(directory.keys_directory(path), masters)
+def keyring(path: Path, masters: Masters | None = None, again: Callable[[], Masters | None] = lambda: None) -> Keyring:
+    """The keys of a data directory; `again` is asked for other master keys when one is missing."""
+    return Keyring(directory.keys_directory(path), masters, again)
 
 
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring) -> SqliteReader:
@@ -141,21 +141,24 @@ def _unique() -> str:
     return secrets.token_hex(10)
 
 
-def rebuild(path: Path, content: Content, progress: Progress, clock: Clock, *, wait: float) -> Rebuilt:
+def rebuild(path: Path, content: Content, progress: Progress, options: Options) -> Rebuilt:
     """Make the database of a data directory again from its packs; the old one is put aside.
 
-    `content` makes of a body what is cached about it; `wait` seconds for a server to end. Raises CannotOpen, OSError.
+    Of the options clock, wait and keys count. `content` makes of a body what is cached about it. Raises CannotOpen,
+    OSError.
     """
-    return Rebuild(path, content, progress, int(clock.now())).run(wait)
+    around = Around(content, options.keys or keyring(path), int(options.clock.now()))
+    return Rebuild(path, around, progress).run(options.wait)
 
 
-def verify(path: Path, progress: Progress) -> Verified:
+def verify(path: Path, progress: Progress, keys: Keyring | None = None) -> Verified:
     """Look at every record and row of a data directory, whether a server runs on it or not. Raises OSError.
 
-    CannotOpen when there is no database that can be read.
+    CannotOpen when there is no database that can be read. What is encrypted is opened with `keys`.
     """
+    chosen = keys or keyring(path)
     try:
-        return Verification(path, _blob_reader(path, keyring(path)), progress).run()
+        return Verification(path, _blob_reader(path, chosen), progress, chosen.key).run()
     except apsw.Error as error:
         raise CannotOpen(f"{directory.database_path(path)} cannot be read: {error}") from error
 

@@ -137,8 +137,8 @@ class Group:
     def _deliver(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._news.set()
-        for child in (*self._fronts.values(), self._background):
-            if child and child.ready.is_set():
+        for child in self._children():
+            if child.ready.is_set():
                 child.channel.say(Load(snapshot.generation))
 
     def _loaded(self) -> int | None:

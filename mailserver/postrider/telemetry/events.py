@@ -52,6 +52,11 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "store.damaged": (logging.ERROR, "packs are missing or too short: bodies in them cannot be read"),
     "maildir.left": (logging.WARNING, "a file in a Maildir could not be taken in and stays there; reason says why"),
     "maildir.failed": (logging.ERROR, "an account's Maildir could not be brought up to date; it is tried again"),
+    "store.keys_wrapped": (logging.INFO, "keys of accounts were wrapped anew, with the newest master key"),
+    "store.keys_missing": (
+        logging.ERROR,
+        "a master key of the store is missing or another one: these accounts are not available, all others are",
+    ),
     "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
     "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
     "search.unusable": (logging.WARNING, "the search index could not be read: the search scanned instead"),

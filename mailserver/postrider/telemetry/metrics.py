@@ -29,6 +29,9 @@ METRICS: Mapping[str, Metric] = {
     "postrider_delivery_attempts_total": Metric("counter", "Outbound attempts.", ("result",)),
     "postrider_commit_seconds": Metric("histogram", "From a batch's first write to its last sync."),
     "postrider_commit_batch": Metric("histogram", "Transactions in a batch.", (), (1, 2, 4, 8, 16, 32, 64, 128, 256)),
+    "postrider_store_keys_missing": Metric(
+        "gauge", "Keys of accounts that cannot be opened: their master key is missing."
+    ),
     "postrider_search_indexed_total": Metric("counter", "Messages put into the search index."),
     "postrider_search_waiting_messages": Metric("gauge", "Messages not in the search index yet; they are scanned."),
     "postrider_quota_filled": Metric(

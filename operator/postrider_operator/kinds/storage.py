@@ -88,4 +88,10 @@ STORAGE_RULES = (
         "encryption cannot be switched off: move the mail to a new MailServer",
         ".storage.encryption",
     ),
+    Rule(
+        "!(has(self.storage) && has(self.storage.encryption) && has(self.storage.blobs) && "
+        "self.storage.blobs == 'maildir')",
+        "mail in files for other programs (blobs: maildir) cannot be encrypted",
+        ".storage.encryption",
+    ),
 )

@@ -219,6 +219,8 @@ def test_keys_of_the_store_are_there_and_32_bytes() -> None:
     rows = (NamedSecret(name="storage-key/a", value=good), NamedSecret(name="storage-key/b", value=good))
     assert found(server=server, secrets=rows) == []
     assert found(server=server, secrets=rows[:1]) == [("MailServer", "default", "BadStorageKey")]
+    files = msgspec.structs.replace(server, storage=Storage(blobs="maildir", encryption_keys=("b", "a")))
+    assert found(server=files, secrets=rows) == [("MailServer", "default", "MaildirEncrypted")]
     wrong = (*rows[:1], NamedSecret(name="storage-key/b", value=short))
     (problem,) = check(msgspec.structs.replace(GOOD, server=server, secrets=wrong))
     assert problem.message == "the key 'b' of the store has 9 bytes in base64, not 32"

@@ -40,7 +40,8 @@ GOOD = [
     ),
     ("MailDomain", {"quota": "1Ti", "mailboxes": {"quota": "5Gi", "whenFull": "Reject", "undelete": "36h"}}),
     ("MailServer", {"hostname": "m.example", "mailboxes": {"retention": {"trash": "30d", "junk": "9999d"}}}),
-    ("MailServer", {"hostname": "m.example", "storage": {"blobs": "maildir", "encryption": {"keys": [KEY]}}}),
+    ("MailServer", {"hostname": "m.example", "storage": MAILDIR}),
+    ("MailServer", {"hostname": "m.example", "storage": {"blobs": "packs", **SECRET}}),
     (
         "MailServer",
         {"hostname": "m.example", "relay": {"host": "r.example"}, "pod": {"affinity": {"any": {"thing": 1}}}},
@@ -91,6 +92,7 @@ BAD = [
     ("MailServer", {"hostname": "m.example", "storage": {"encryption": {"keys": []}}}, "spec.storage.encryption.keys"),
     ("MailServer", {"hostname": "m.example", "storage": {"encryption": {"keys": [KEY, KEY]}}}, "the same id"),
     ("MailServer", {"hostname": "m.example", "storage": {"blobs": "files"}}, "must be packs or maildir"),
+    ("MailServer", {"hostname": "m.example", "storage": {**MAILDIR, **SECRET}}, "cannot be encrypted"),
     ("MailDomain", {"domain": "bad_domain"}, "not a domain name"),
     ("MailDomain", {"subaddressSeparator": "x"}, "the separator is one of"),
     ("DkimKey", {"domain": "example.org", "selector": "s_1"}, "spec.selector: not a selector"),

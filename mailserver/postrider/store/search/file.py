@@ -11,10 +11,8 @@ a mark of another boot means that it may be torn, and it is made anew.
 
 Documents keep their folded texts, so that a candidate is checked where it is found and no message is read for it.
 
-Terms are text. For an account that is encrypted at rest they may not be: such an account gets tables of its own kind
-(the same columns, tokenizer "ascii"), whose terms are the trigrams' HMACs under the account's key, cut to 64 bits and
-written as hexadecimal words; `Postings` then looks for the HMACs. The prefix queries for one and two characters
-become terms of their own there, and the texts are sealed by `pack_texts`. Dropping the key makes all of it noise.
+Terms and texts lie in the clear. So nothing of a message that is encrypted at rest is in here: it has a document
+without texts that is not whole, a candidate of every search.
 """
 
 from __future__ import annotations

@@ -188,6 +188,8 @@ class Indexer:
         self._ports.metrics.count("postrider_search_indexed_total", len(documents))
 
     async def _document(self, account: Account, row: MessageRow) -> Document:
+        if row.sealed:  # what is encrypted is in no index: whoever searches looks
+            return Document(row.uid, {}, whole=False)
         reader = self._ports.reader
         try:
             content = await content_of(reader, account, row)

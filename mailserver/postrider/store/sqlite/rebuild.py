@@ -18,6 +18,8 @@ import msgspec
 from postrider.store import directory, framing, meta
 from postrider.store.blobs import Location
 from postrider.store.directory import CannotOpen
+from postrider.store.keyring import Keyring
+from postrider.store.keys import KeyMissing, Shredded
 from postrider.store.meta import Belongs
 from postrider.store.pack_files import pack_path, sync_directory
 from postrider.store.pack_reader import read_range
@@ -26,6 +28,7 @@ from postrider.store.sqlite import database, delivery, ledger
 from postrider.store.sqlite.accounts import next_uidvalidity
 from postrider.store.sqlite.mend import mend
 from postrider.store.sqlite.replay import NoJournal, Replay
+from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.transaction import Running
 from postrider.store.survey import Damage, Entry, Found, Progress, Survey, look_through, read_pack
 from postrider.store.transactions import StoreError
@@ -59,15 +62,25 @@ class Rebuilt:
     put_aside: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a rebuild needs beside the packs; `now` in seconds since the epoch."""
+
+    content: Content
+    keyring: Keyring
+    now: int
+
+
 class Rebuild:
     """One rebuild of a data directory, which must not be in use."""
 
-    def __init__(self, path: Path, content: Content, progress: Progress, now: int) -> None:
+    def __init__(self, path: Path, around: Around, progress: Progress) -> None:
         self._path = path
         self._packs = directory.packs_directory(path)
-        self._content = content
+        self._content = around.content
+        self._keyring = around.keyring
         self._progress = progress
-        self._now = now
+        self._now = around.now
         self._done = Rebuilt()
         self._newest = 0
 
@@ -153,18 +166,22 @@ class Rebuild:
 
     def _belongs(self, found: Found) -> Belongs | None:
         try:
-            return meta.unpack_belongs(framing.decode_meta(found.header, found.meta))
-        except (msgspec.DecodeError, BadRecord) as error:
+            key = self._keyring.key(found.header.key_id).octets if found.header.key_id else b""
+            return meta.unpack_belongs(framing.decode_meta(found.header, found.meta, key))
+        except Shredded:
+            return None
+        except (msgspec.DecodeError, BadRecord, KeyMissing) as error:
             self._done.damage.append(Damage(found.pack, found.start, f"it does not say whose it is: {error}"))
             return None
 
     def _deliver(self, db: apsw.Connection, found: Found) -> None:
         belongs = self._belongs(found) or Belongs()
         header = found.header
-        run = Running(db, self._now, [Location(found.pack, found.start, header)])
+        sealing = Sealing(db, self._keyring) if self._keyring.on else None
+        run = Running(db, self._now, [Location(found.pack, found.start, header)], sealing=sealing)
         try:
             with pack_path(self._packs, found.pack).open("rb") as file:
-                cached, thread_keys = self._content(read_range(file.fileno(), found.start))
+                cached, thread_keys = self._content(read_range(file.fileno(), found.start, keys=self._keyring.key))
             with db:
                 body = Body(header.hash, header.size)
                 delivery.intake(run, meta.intake_again(belongs, body, cached, thread_keys))

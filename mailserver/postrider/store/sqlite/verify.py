@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from postrider.store import directory
+from postrider.store import directory, framing
 from postrider.store.blobs import BlobReader, Moved, Place
 from postrider.store.journal import unpack_about
+from postrider.store.keys import DataKey, KeyMissing, Keys
 from postrider.store.maildir import ROOT
 from postrider.store.pack_files import check_frames, pack_ids, pack_path, read_frames, read_padding
 from postrider.store.records import KEY_NONE, KIND_BODY, KIND_JOURNAL, BadRecord
@@ -114,7 +115,8 @@ class Verified:
 class Verification:
     """One verification of a data directory; a server may be at work meanwhile."""
 
-    def __init__(self, path: Path, blobs: BlobReader, progress: Progress) -> None:
+    def __init__(self, path: Path, blobs: BlobReader, progress: Progress, keys: Keys) -> None:
+        self._keys = keys
         self._packs = directory.packs_directory(path)
         self._root = path / ROOT
         self._since = last_commit(directory.database_path(path))
@@ -176,7 +178,7 @@ class Verification:
                     continue
                 self._done.records += 1
                 self._done.octets += found.header.length
-                wrong = _wrong(fd, found)
+                wrong = _wrong(fd, found, self._keys)
                 row, digest = rows.pop(found.start, (0, found.header.hash))
                 if wrong or digest != found.header.hash:
                     damage = Damage(pack, found.start, wrong or "another body lies there")
@@ -240,19 +242,35 @@ class Verification:
             self._done.problems.append(problem)
 
 
-def _wrong(fd: int, found: Found) -> str:
+def _wrong(fd: int, found: Found, keys: Keys) -> str:
     """What is wrong with a record, "" when nothing is. Without its key a sealed one is as good as its checksums."""
     header = found.header
     try:
         read_padding(fd, found.start, header)
         if header.key_id != KEY_NONE:
-            check_frames(fd, found.start, found.frames)
-            return ""
-        digest = _digest(read_frames(fd, found.start, header, found.frames))
+            digest = _authenticated(fd, found, keys(header.key_id))
+        else:
+            digest = _digest(read_frames(fd, found.start, header, found.frames))
+    except KeyMissing:
+        return _torn(fd, found)
     except BadRecord as error:
         return str(error)
     kind = "body" if header.kind == KIND_BODY else "journal record"
     return "" if digest == header.hash else f"the {kind} does not have the hash that its record says"
+
+
+def _authenticated(fd: int, found: Found, key: DataKey) -> bytes:
+    """The hash that a sealed record should say. Raises BadRecord."""
+    framing.decode_meta(found.header, found.meta, key.octets)
+    return key.mac(_digest(read_frames(fd, found.start, found.header, found.frames, key.octets)))
+
+
+def _torn(fd: int, found: Found) -> str:
+    try:
+        check_frames(fd, found.start, found.frames)
+    except BadRecord as error:
+        return str(error)
+    return ""
 
 
 def _digest(pieces: Iterator[bytes]) -> bytes:
