@@ -28,6 +28,8 @@ from postrider.telemetry.events import Events
 SETTLED = 1.0
 #: Files of one go, and seconds until one that could not be taken is tried again.
 BATCH, AGAIN = 100, 300.0
+#: Tells these keys from those of imports.
+LABEL = "maildir"
 #: Reasons why a message, or any, is not taken now, and the next may be.
 _LATER = frozenset({Reason.OVER_QUOTA, Reason.NO_SPACE, Reason.INVALID, Reason.LIMIT, Reason.WRITE_FAILED})
 
@@ -145,7 +147,7 @@ class Adoption:
         taking = self._taking
         drop, told = Drop(folder, where, files), io.StringIO()
         account = importer.Account(taking.actions(), taking.store.reader, taking.clock, taking.spool)
-        wishes = importer.Wishes(keep_names=True, label="maildir")
+        wishes = importer.Wishes(keep_names=True, label=LABEL)
         text = ""
         try:
             done = await importer.Import(drop, account, Progress(told, taking.clock), wishes).run()
