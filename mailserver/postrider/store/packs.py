@@ -26,8 +26,10 @@ PACK_SIZE = 64 * 1024 * 1024
 #: Batches of more bodies, or more octets, are written as they are: then the processor has better things to do.
 SQUEEZED_BODIES = 4
 SQUEEZED_BYTES = 4 * 1024 * 1024
-#: Journal records below it are not worth it.
-_SQUEEZED_JOURNAL = 512
+#: Octets from which on a journal record is compressed: that of a batch costs its messages too much.
+_SQUEEZED_JOURNAL = 64 * 1024
+#: Behind a write of fewer octets the place for the next ones is made ready.
+_LITTLE = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +190,12 @@ class Packs:
 
     def _flush(self, pending: list[bytes]) -> None:
         if pending:
-            self._open.end = self._open.write(pending, self.end)
+            end = self._open.write(pending, self.end)
+            little = end - self.end <= _LITTLE
+            self._open.end = end
             pending.clear()
+            if little:
+                self._open.clear_ahead()
 
     def _stream(self, entry: _Entry, now: int) -> Location | StoreError:
         """Copy a body from its spool file, a frame at a time."""
