@@ -46,7 +46,9 @@ def rebuild(data: Data, *, quiet: Quiet = False) -> None:
         typer.echo(line)
     for damage in done.damage:
         typer.echo(str(damage), err=True)
-    if done.lost_bodies or done.damage or done.missing_batches:
+    for left in done.left:
+        typer.echo(left, err=True)
+    if done.lost_bodies or done.damage or done.left or done.missing_batches:
         raise typer.Exit(1)
 
 
@@ -78,5 +80,5 @@ def _said(done: Rebuilt) -> list[str]:
             f"{len(done.renewed)} accounts got a new UIDVALIDITY for their folders: " + ", ".join(done.renewed)
         )
     if done.lost_bodies:
-        lines.append(f"{done.lost_bodies} bodies are in no pack: their messages cannot be read")
+        lines.append(f"{done.lost_bodies} bodies are in no pack and no file: their messages cannot be read")
     return lines

@@ -25,7 +25,8 @@ from postrider.store.sqlite import database, files
 from postrider.store.sqlite.backup import SqliteFile
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.reader import SqliteReader
-from postrider.store.sqlite.rebuild import Around, Content, Rebuild, Rebuilt
+from postrider.store.sqlite.rebuild import Around, Rebuild, Rebuilt
+from postrider.store.sqlite.rebuild_files import Content
 from postrider.store.sqlite.schema import WrongDatabase
 from postrider.store.sqlite.verify import Verification, Verified
 from postrider.store.survey import Progress

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stored import ALICE, BOB, INBOX, append, body_of, enqueue, intake
+from rows_of import again, dump, lose
+from stored import ALICE, BOB, INBOX, NOON, append, body_of, enqueue, intake
 
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
@@ -147,6 +148,33 @@ async def test_mail_without_its_database_is_not_hidden_by_an_empty_one(data, opt
         path.unlink()
     with pytest.raises(CannotOpen, match="store rebuild"):
         open_local(data, options)
+
+
+async def test_a_lost_database_is_made_again_and_what_its_journal_does_not_know_is_delivered(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(intake(ALICE, BOB, enqueue=(enqueue(),)))
+    await store.writer.commit(append(INBOX, b"Subject: two\r\n\r\n"))
+    await store.writer.commit(t.SetFlags(ALICE, INBOX, (2,), t.FlagChange.ADD, 1))
+    await store.close()
+    before = dump(data)
+    lose(data)
+    done = again(data)
+    assert (done.delivered_again, done.lost_bodies, done.left) == (0, 0, [])
+    assert dump(data) == before
+    assert verify(data, lambda *_: None).problems == []
+    late = data / f"maildir/a.test/bob/bodies/{NOON + 3}.late"
+    late.write_bytes(b"Subject: late\r\n\r\n")
+    unknown = data / f"maildir/b.test/eve/bodies/{NOON + 3}.late"
+    unknown.parent.mkdir(parents=True)
+    unknown.touch()
+    lose(data)
+    done = again(data)
+    assert (done.delivered_again, done.renewed, done.lost_bodies) == (1, [BOB], 0)
+    assert [str(unknown) in left for left in done.left] == [True]
+    store = open_local(data, options)
+    rows = await store.reader.messages(BOB, INBOX, [1, 2])
+    assert await store.reader.body(BOB, rows[1].blob) == late.read_bytes()
+    await store.close()
 
 
 async def test_a_file_that_was_changed_or_is_missing_is_found(data, options):

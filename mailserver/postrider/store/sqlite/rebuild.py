@@ -20,22 +20,21 @@ from postrider.store.blobs import Location
 from postrider.store.directory import CannotOpen
 from postrider.store.keyring import Keyring
 from postrider.store.keys import KeyMissing, Shredded
+from postrider.store.maildir import ROOT
 from postrider.store.meta import Belongs
 from postrider.store.pack_files import pack_path, sync_directory
 from postrider.store.pack_reader import read_range
 from postrider.store.records import FILE_HEADER, KIND_BODY, BadRecord
-from postrider.store.sqlite import database, delivery, ledger
+from postrider.store.sqlite import database, delivery, ledger, rebuild_files
 from postrider.store.sqlite.accounts import next_uidvalidity
 from postrider.store.sqlite.mend import mend
+from postrider.store.sqlite.rebuild_files import Content
 from postrider.store.sqlite.replay import NoJournal, Replay
 from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.transaction import Running
 from postrider.store.survey import Damage, Entry, Found, Progress, Survey, look_through, read_pack
 from postrider.store.transactions import StoreError
 from postrider.store.values import Body
-
-#: Makes of a body what is cached about it, and its thread keys.
-Content = Callable[[bytes], tuple[bytes, tuple[bytes, ...]]]
 
 _DRAFT = "mail.db.rebuilding"
 
@@ -58,6 +57,8 @@ class Rebuilt:
     #: Bodies that rows name and no pack has.
     lost_bodies: int = 0
     damage: list[Damage] = field(default_factory=list)
+    #: Bodies' files that no row names, and why: `store compact` removes them.
+    left: list[str] = field(default_factory=list)
     #: The name the old database has now, "" when there was none.
     put_aside: str = ""
 
@@ -118,6 +119,7 @@ class Rebuild:
             if replay.missing:
                 mend(db)
             self._match_bodies(db, survey, lambda batch: batch > replay.last or batch in replay.missing)
+            self._match_files(db)
             _count_packs(db, survey, replay.first)
             if replay.missing:  # nobody knows what they changed
                 self._renew(db, [name for (name,) in db.execute("SELECT name FROM account ORDER BY name")])
@@ -193,6 +195,22 @@ class Rebuild:
             return
         self._done.delivered_again += 1
         self._renew(db, [row.account for row in belongs.placed])
+
+    def _match_files(self, db: apsw.Connection) -> None:
+        """The same for bodies that are files."""
+        root = self._path / ROOT
+        self._done.lost_bodies += rebuild_files.missing(db, root)
+        for path, account in rebuild_files.late(db, root):
+            try:
+                if not account:
+                    raise OSError("nobody knows any more whose it is")
+                with db:
+                    rebuild_files.deliver(Running(db, self._now), root, path, account, self._content)
+            except (OSError, StoreError) as error:
+                self._done.left.append(f"{root / path} cannot be delivered again: {error}")
+                continue
+            self._done.delivered_again += 1
+            self._renew(db, [account])
 
     def _renew(self, db: apsw.Connection, accounts: list[Any]) -> None:
         """Whatever clients know of these accounts may be about what is lost."""
