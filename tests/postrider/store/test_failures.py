@@ -76,6 +76,20 @@ def test_a_failed_write_refuses_bodies_and_nothing_else(committer, log, data):
     assert [result.stored[0].uid for result in outcome.results] == [2, 3]
 
 
+def test_what_a_full_database_undid_is_not_in_the_journal(committer, data, options):
+    """SQLite may end the transaction by itself: what it had changed is in no rebuilt database either."""
+    committer.commit([intake(ALICE)])
+    (pages,) = committer._db.execute("PRAGMA page_count").fetchone()
+    committer._db.execute(f"PRAGMA max_page_count = {pages}")
+    large = [intake(ALICE, data=b"lost", cached=b"x" * 100_000) for _ in range(20)]
+    assert set(reasons(committer.commit([t.CreateMailbox(ALICE, "Lost"), *large]))) == {Reason.NO_SPACE}
+    committer._db.execute("PRAGMA max_page_count = 1000000")
+    assert reasons(committer.commit([t.CreateMailbox(ALICE, "Kept")])) == [None]
+    payloads = b"".join(changes for (changes,) in committer._db.execute("SELECT changes FROM outbox"))
+    assert b"Kept" in payloads
+    assert b"Lost" not in payloads
+
+
 def test_below_the_floor_intake_waits_and_the_rest_goes_on(data, options, log, clock):
     strict = dataclasses.replace(options, floor_bytes=1 << 62, floor_part=1.0, events=Events(log))
     committer = SqliteCommitter(data, options)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rows_of import again, dump, lose
-from stored import ALICE, BOB, INBOX, NOON, append, body_of, enqueue, intake
+from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, append, body_of, enqueue, intake
 
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
@@ -206,3 +206,16 @@ def test_odd_local_parts_stay_below_their_domain(tmp_path):
         with contextlib.suppress(FileExistsError):
             path.mkdir(parents=True)
         assert path.resolve().parent == (tmp_path / "a.test").resolve()
+
+
+async def test_a_refused_settlement_leaves_the_file_that_waits_in_the_queue(maildirs, data):
+    """What is over quota still when the queue tries again, waits on: its body too."""
+    await maildirs.writer.commit(intake(enqueue=(enqueue(),)))
+    waiting = files(data)
+    (row,) = await maildirs.writer.commit(t.Claim(EVERY_LANE, NOON, 60, 1))
+    settled = (t.Settlement(row.id, row.epoch, t.Outcome.DELIVERED),)
+    full = t.Deliver(ALICE, RETURN_PATH, quota_bytes=1)
+    with pytest.raises(StoreError) as refused:
+        await maildirs.writer.commit(intake(deliver=(full,), settle=settled, count=False))
+    assert refused.value.reason is Reason.OVER_QUOTA
+    assert files(data) == waiting

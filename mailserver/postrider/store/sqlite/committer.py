@@ -69,7 +69,7 @@ class SqliteCommitter:
             _check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
             limit = options.wal_size // database.PAGE_SIZE
-            self._sealing = Sealing(self._db, options.keys or Keyring(directory.keys_directory(path)))
+            self._sealing = Sealing(self._db, options.keys or Keyring(path))
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
@@ -233,8 +233,7 @@ class SqliteCommitter:
         except (apsw.FullError, apsw.IOError) as error:
             if getattr(error, "extendedresult", 0) in _SYNC_ERRORS:
                 self._fatal(error)
-            if self._db.in_transaction:
-                self._roll_back()
+            self._roll_back()
             refusal = self._write_failed(error)
             outcome.results[:] = [result or refusal for result in refused]
             outcome.accounts, outcome.queue = set(), False
@@ -284,9 +283,9 @@ class SqliteCommitter:
         try:
             result = step(Running(self._db, self._now()))
             self._commit_rows()
-        finally:
-            if self._db.in_transaction:
-                self._roll_back()
+        except BaseException:
+            self._roll_back()
+            raise
         return result
 
     def _commit_rows(self, *, bodies: bool = False) -> None:
@@ -295,7 +294,8 @@ class SqliteCommitter:
             self._blobs.dropped(freed)
 
     def _roll_back(self) -> None:
-        self._db.execute("ROLLBACK")
+        if self._db.in_transaction:  # a full disk and I/O errors can have ended it
+            self._db.execute("ROLLBACK")
         self._sealing.forget()
         self._journal.drop()
 

@@ -53,6 +53,7 @@ class Journal:
         self._batch_rows: dict[str, _Rows] = {}
         self._rows = self._batch_rows
         self._freed: list[Place] = []
+        self._freed_before = 0
         #: The last batch that was committed; that has its record in a pack; whose record is synced.
         self.batch = self.appended = self.synced = 0
         #: Octets of journal records in each pack: what its row does not count yet, and all since the last snapshot
@@ -68,12 +69,15 @@ class Journal:
     def begin_part(self) -> None:
         """What changes from now on can be dropped without the rest."""
         self._rows = {}
+        self._freed_before = len(self._freed)
 
     def end_part(self, *, kept: bool) -> None:
         """The part stays with the batch, or was undone."""
         if kept:
             for table, rows in self._rows.items():
                 self._batch_rows.setdefault(table, {}).update(rows)
+        else:
+            del self._freed[self._freed_before :]
         self._rows = self._batch_rows
 
     def drop(self) -> None:
@@ -118,14 +122,14 @@ class Journal:
             self._db.execute("INSERT INTO outbox (batch, changes) VALUES (?, ?)", (self.batch + 1, payload))
         if self.synced:
             self._db.execute("DELETE FROM outbox WHERE batch <= ?", (self.synced,))
-        grown, self.grown = self.grown, Counter()
-        for pack, octets in grown.items():
+        for pack, octets in self.grown.items():
             self._db.execute(
                 "INSERT INTO pack (id, used, journal, batch) VALUES (?1, ?4, ?2, ?3) ON CONFLICT (id) DO UPDATE"
                 " SET journal = journal + ?2, batch = max(batch, ?3)",
                 (pack, octets, self.appended, FILE_HEADER.size),
             )
         self._db.execute("COMMIT")
+        self.grown = Counter()
         freed = self._freed
         self.drop()
         if payload:
