@@ -383,6 +383,22 @@ async def test_a_folder_without_room_for_a_jump_gets_a_new_uidvalidity(tmp_path,
         await one.close()
 
 
+async def test_nothing_new_lies_among_the_uids_of_a_copy_that_was_under_way(tmp_path, data, options, take, restore):
+    """Its rows are cleared away, and what lies among them would go too."""
+    store = open_local(data, options)
+    commit = store.writer.commit
+    await commit(append())
+    begun = await commit(t.BeginCopy(ALICE, INBOX, INBOX, 2_000_000))
+    await commit(t.StageCopy(ALICE, begun.id, (1,)))
+    (hidden,) = [row.uidnext + 2_000_000 for row in await store.reader.mailboxes(ALICE) if row.id == INBOX]
+    take(data)
+    await store.close()
+    restore(tmp_path / "new")
+    again = open_local(tmp_path / "new", options)
+    assert (await again.writer.commit(append())).target[0] >= hidden + 2_000_000
+    await again.close()
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 async def test_a_data_directory_of_somebody_else(data, take):
     data.chmod(0)

@@ -18,9 +18,10 @@ from postrider.store.values import QueueState
 _PAGES = 4096
 #: More complaints than these say nothing new.
 _ENOUGH = 20
-#: How far things jump in a new epoch: UIDs and UIDVALIDITY (32 bits) by so much and one a second that was lost, no
-#: further than the most; all else (63 bits).
-UID_JUMP, MOST_UIDS = 1 << 16, 1 << 22
+#: How far things jump in a new epoch. UIDs have 32 bits: so many, and more for each second that was lost than arrive in
+#: a second, no further than the most. UIDVALIDITY, which has 32 bits too and runs with the clock. All else (63 bits).
+UID_JUMP, UIDS_A_SECOND, MOST_UIDS = 1 << 20, 10_000, 1 << 28
+FOLDER_JUMP, MOST_FOLDERS = 1 << 16, 1 << 22
 JUMP = 1 << 32
 _LAST_UID = (1 << 32) - 1
 
@@ -62,7 +63,7 @@ class SqliteFile:
         db = database.open_writer(path)
         try:
             db.execute("BEGIN EXCLUSIVE")
-            _renew(db, now, min(UID_JUMP + max(0, now - since), MOST_UIDS))
+            _renew(db, now, max(0, now - since))
             _free_queue(db, hold=hold_queue)
             # What is changed here is in no pack: the journal begins anew, with all rows.
             db.execute("DELETE FROM journal")
@@ -131,8 +132,10 @@ def _wrong_record(fd: int, start: int, digest: bytes) -> str:
     return "" if start + header.length <= os.fstat(fd).st_size else "the file ends inside the record"
 
 
-def _renew(db: apsw.Connection, now: int, uids: int) -> None:
-    db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, uids))
+def _renew(db: apsw.Connection, now: int, lost: int) -> None:
+    uids = min(UID_JUMP + UIDS_A_SECOND * lost, MOST_UIDS)
+    folders = min(FOLDER_JUMP + lost, MOST_FOLDERS)
+    db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, folders))
     db.execute("UPDATE sequence SET value = value + ? WHERE name = 'lease'", (JUMP,))
     db.execute(
         "INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_master WHERE type = 'table'"
@@ -143,15 +146,17 @@ def _renew(db: apsw.Connection, now: int, uids: int) -> None:
     db.execute(
         "UPDATE account SET modseq = modseq + ?1, floor = modseq + ?1, next_mailbox = next_mailbox + ?1", (JUMP,)
     )
+    # A copy that was under way has UIDs above UIDNEXT; they are cleared away, and nothing new may lie among them.
+    fresh = "max(uidnext, hidden_last + 1)"
     present = "(SELECT modseq FROM account WHERE id = account_id)"
     # Messages that came after the backup are gone, and QRESYNC says so (RFC 7162 §3.2.10).
     db.execute(
         "INSERT INTO vanished (account_id, mailbox_id, modseq, first, last)"
-        f" SELECT account_id, id, {present}, uidnext, uidnext + ?1 - 1 FROM mailbox WHERE uidnext <= ?2",
+        f" SELECT account_id, id, {present}, uidnext, {fresh} + ?1 - 1 FROM mailbox WHERE {fresh} <= ?2",
         (uids, _LAST_UID - 2 * uids),
     )
-    full = db.execute("SELECT account_id, id FROM mailbox WHERE uidnext > ?", (_LAST_UID - 2 * uids,)).fetchall()
-    db.execute("UPDATE mailbox SET uidnext = uidnext + ? WHERE uidnext <= ?", (uids, _LAST_UID - 2 * uids))
+    full = db.execute(f"SELECT account_id, id FROM mailbox WHERE {fresh} > ?", (_LAST_UID - 2 * uids,)).fetchall()
+    db.execute(f"UPDATE mailbox SET uidnext = {fresh} + ? WHERE {fresh} <= ?", (uids, _LAST_UID - 2 * uids))
     for folder in full:  # no room to jump: clients forget all they know of it
         ((value,),) = db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'uidvalidity' RETURNING value")
         db.execute("UPDATE mailbox SET uidvalidity = ? WHERE account_id = ? AND id = ?", (value, *folder))
