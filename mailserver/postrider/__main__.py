@@ -18,6 +18,7 @@ COMMANDS = {
     "backup": "postrider.commands.backup",
     "restore": "postrider.commands.restore",
     "store": "postrider.commands.store",
+    "shred": "postrider.commands.shred",
 }
 #: What is meant when options come first, or nothing at all.
 DEFAULT = "serve"

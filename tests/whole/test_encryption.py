@@ -1,11 +1,25 @@
 """Mail that is encrypted at rest: nobody finds it on the disk; everybody who may read it does."""
 
 import base64
+import shutil
+import smtplib
+import subprocess
+import sys
+import time
+from collections import Counter
 
 import msgspec
+import pytest
+from imapclient import IMAPClient
 from running import snapshot
 
 from postrider.contract.model import NamedSecret, Storage
+from postrider.store.directory import key_files
+from postrider.store.keyring import Masters
+from postrider.store.keys import Shredded
+from postrider.store.open import keyring
+from postrider.store.pack_files import pack_ids
+from postrider.store.survey import read_pack
 
 MARK = "xylophonist"
 LETTER = (
@@ -36,6 +50,23 @@ def found(directory):
     ]
 
 
+def command(*words):
+    line = [sys.executable, "-m", "postrider", *words]
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+
+
+def wait_until(it_is_so, seconds=10):
+    end = time.monotonic() + seconds
+    while not it_is_so():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def masters_of(data):
+    """What the keys of a data directory are wrapped with."""
+    return {msgspec.msgpack.decode(path.read_bytes()[8:])[2] for path in key_files(data)}
+
+
 def send(server, *recipients, letter=LETTER):
     with server.submission("alice@one.test") as client:
         client.sendmail("alice@one.test", recipients, letter)
@@ -54,10 +85,122 @@ def test_nobody_finds_it_on_the_disk(make_server, ca):
         (row,) = client.fetch([1], ["ENVELOPE", "BODY.PEEK[]<0.40>"]).values()
         assert MARK.encode() in row[b"ENVELOPE"].subject
     assert found(data) == []
-    server.terminate()
+    server.kill()
     assert found(data) == []
     server.start()
     assert server.messages("bob@one.test", count=1) == [mail]
     assert found(data) == []
     for path in data.glob("keys/????????"):
         assert path.stat().st_mode & 0o077 == 0 or path.is_symlink()
+
+
+def test_a_shredded_account_is_gone_from_the_disk(make_server, ca):
+    server = make_server(with_keys(snapshot(ca), "1"))
+    data = server.directory / "data"
+    send(server, "bob@one.test", "alice@one.test")
+    (kept,) = server.messages("alice@one.test", count=1)
+    copy = server.directory / "copy"
+    shutil.copytree(data / "packs", copy)
+    keys = len(list(key_files(data)))
+    assert command("shred", "bob@one.test", "--data", str(data), "--yes").returncode == 0
+    assert len(list(key_files(data))) == keys - 1
+    assert server.messages("alice@one.test", count=1) == [kept]
+    assert server.messages("bob@one.test", count=0) == []
+    send(server, "bob@one.test")
+    assert len(server.messages("bob@one.test", count=1)) == 1
+    # Whoever has the disk, a copy of the packs from before and the master key finds nobody's mail but Alice's.
+    masters = Masters("1", {"1": base64.b64decode(key(1))})
+    ring, opened = keyring(data, masters), Counter()
+    for pack in pack_ids(copy):
+        for found in read_pack(copy, pack):
+            if found.header.key_id:
+                try:
+                    ring.key(found.header.key_id)
+                except Shredded:
+                    opened["shredded"] += 1
+                else:
+                    opened["readable"] += 1
+    assert opened == {"shredded": 1, "readable": 1}
+    again = command("shred", "nobody@one.test", "--data", str(data), "--yes")
+    assert (again.returncode, "there is no account" in again.stderr) == (1, True)
+    assert command("store", "verify", "--data", str(data)).returncode == 0
+
+
+def test_keys_are_rotated_and_a_missing_one_concerns_its_own(make_server, ca):
+    server = make_server(with_keys(snapshot(ca), "1"))
+    data = server.directory / "data"
+    send(server, "bob@one.test")
+    (mail,) = server.messages("bob@one.test", count=1)
+    server.publish(with_keys(server.snapshot, "2", "1"))
+    wait_until(lambda: masters_of(data) == {"2"})
+    server.publish(with_keys(server.snapshot, "2"))
+    assert server.messages("bob@one.test", count=1) == [mail]
+    server.kill()
+    # The newest key is there, the one that Bob's mail needs is not.
+    server.publish(with_keys(server.snapshot, "3", "2", missing=("2",)), wait=False)
+    server.start()
+    with server.submission("alice@one.test") as client:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            client.sendmail("alice@one.test", ["bob@one.test"], LETTER)
+        assert refused.value.smtp_code == 451
+    with server.imap("bob@one.test") as client:
+        client.select_folder("INBOX")
+        with pytest.raises(IMAPClient.Error, match="UNAVAILABLE"):
+            client.fetch([1], ["ENVELOPE"])
+        assert client.fetch([1], ["FLAGS"])
+    assert "store.keys_missing" in (server.directory / "log").read_text()
+    server.publish(with_keys(server.snapshot, "3", "2"))
+    assert server.messages("bob@one.test", count=1) == [mail]
+    send(server, "bob@one.test")
+    assert len(server.messages("bob@one.test", count=2)) == 2
+    wait_until(lambda: masters_of(data) == {"3"})
+
+
+def test_backup_restore_and_rebuild_have_the_keys(make_server, ca, tmp_path):
+    server = make_server(with_keys(snapshot(ca), "1"))
+    data, shelf = server.directory / "data", tmp_path / "shelf"
+    send(server, "bob@one.test")
+    before = server.messages("bob@one.test", count=1)
+    taken = command("backup", "take", str(shelf), "--data", str(data))
+    assert taken.returncode == 0, taken.stderr
+    assert command("backup", "verify", str(shelf)).returncode == 0
+    assert found(shelf) == []
+    server.kill()
+    shutil.rmtree(data)
+    assert command("restore", str(shelf), "--data", str(data)).returncode == 0
+    server.start()
+    assert server.messages("bob@one.test", count=1) == before
+    server.kill()
+    for path in data.glob("mail.db*"):
+        path.unlink()
+    done = command("store", "rebuild", "--data", str(data))
+    assert (done.returncode, done.stderr) == (0, "")
+    server.start()
+    assert server.messages("bob@one.test", count=1) == before
+    assert found(data) == []
+
+
+def test_encryption_cannot_be_switched_off(make_server, ca):
+    declared = snapshot(ca)
+    server = make_server(with_keys(declared, "1"))
+    send(server, "bob@one.test")
+    server.kill()
+    server.publish(msgspec.structs.replace(declared, generation=9), wait=False)
+    with pytest.raises(AssertionError, match="cannot be switched off"):
+        server.start()
+
+
+def test_it_can_be_switched_on(make_server, ca):
+    server = make_server(snapshot(ca))
+    data = server.directory / "data"
+    send(server, "bob@one.test", letter=LETTER.replace(MARK, "trombonist"))
+    (old,) = server.messages("bob@one.test", count=1)
+    server.publish(with_keys(server.snapshot, "1"))
+    wait_until((data / "keys").exists)
+    send(server, "bob@one.test")
+    messages = server.messages("bob@one.test", count=2)
+    assert messages[0] == old
+    assert found(data) == []
+    with server.imap("bob@one.test") as client:
+        client.select_folder("INBOX")
+        assert client.search(["TEXT", "nist"]) == [1, 2]

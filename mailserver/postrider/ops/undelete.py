@@ -56,14 +56,19 @@ async def bring_back(actions: Actions, reader: Reader, wish: Wish, into: str, ba
 
 async def removed(reader: Reader, account: Account) -> AccountRow | None:
     """What was kept when the Mailbox of this account was removed with all its mail; of several the last."""
+    return max(await kept(reader, account), key=lambda row: row.released, default=None)
+
+
+async def kept(reader: Reader, account: Account) -> list[AccountRow]:
+    """Everything that was kept when Mailboxes of this account were removed."""
     namespace, _, address = account.partition("/")
-    after, found = f"{namespace}/#", None
+    after, found = f"{namespace}/#", list[AccountRow]()
     while page := await reader.accounts(after=after, limit=PAGE):
         for row in page:
             if not row.name.startswith(f"{namespace}/#"):
                 return found
-            if row.released and row.name.endswith(f" {address}") and (found is None or row.released > found.released):
-                found = row
+            if row.released and row.name.endswith(f" {address}"):
+                found.append(row)
         after = page[-1].name
     return found
 

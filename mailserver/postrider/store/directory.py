@@ -15,6 +15,7 @@ from pathlib import Path
 _NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "fuse.glusterfs"})
 _VOLATILE = frozenset({"tmpfs", "ramfs"})
 _POLL = 0.25
+_KEY = re.compile("[0-9a-f]{8}")
 
 
 class CannotOpen(Exception):
@@ -37,6 +38,11 @@ def packs_directory(path: Path) -> Path:
 def keys_directory(path: Path) -> Path:
     """Where the wrapped keys are, once anything is encrypted."""
     return path / "keys"
+
+
+def key_files(path: Path) -> Iterator[Path]:
+    """The files of wrapped keys, by the keys' numbers."""
+    return (file for file in keys_directory(path).glob("????????") if _KEY.fullmatch(file.name))
 
 
 def database_path(path: Path) -> Path:

@@ -7,7 +7,6 @@ sealed. Nothing is sealed with a key before its file is durable.
 from __future__ import annotations
 
 import os
-import re
 import secrets
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,13 +16,13 @@ from typing import Final
 
 import msgspec
 
+from postrider.store import directory
 from postrider.store.blobs import SyncFailed
 from postrider.store.codecs import BadFrame, seal, unseal
 from postrider.store.keys import SECRET, DataKey, KeyMissing, Shredded
 from postrider.store.pack_files import sync_directory
 
 _MAGIC: Final = b"PostKey1"
-_NAME: Final = re.compile("[0-9a-f]{8}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +67,16 @@ class Keyring:
     """The keys of one data directory. Any thread may call it; one process alone may change files."""
 
     def __init__(
-        self, directory: Path, masters: Masters | None = None, again: Callable[[], Masters | None] = _nothing_new
+        self, data: Path, masters: Masters | None = None, again: Callable[[], Masters | None] = _nothing_new
     ) -> None:
         """`again` looks whether there are other master keys by now; it is asked when one is missing."""
-        self._directory = directory
+        self._data = data
+        self._directory = directory.keys_directory(data)
         self._again = again
         self._masters = masters or Masters()
         self._opened: dict[int, DataKey] = {}
         self._changing = threading.Lock()
-        self._on = bool(self._masters.newest) or any(self._files())
+        self._on = bool(self._masters.newest) or any(directory.key_files(data))
 
     @property
     def on(self) -> bool:
@@ -157,11 +157,8 @@ class Keyring:
     def _path(self, id_: int) -> Path:
         return self._directory / f"{id_:08x}"
 
-    def _files(self) -> Iterator[Path]:
-        return (path for path in self._directory.glob("????????") if _NAME.fullmatch(path.name))
-
     def _all(self) -> Iterator[Wrapped]:
-        for path in sorted(self._files()):
+        for path in sorted(directory.key_files(self._data)):
             wrapped = _unpack(path.read_bytes())
             if wrapped is not None and self._path(wrapped.id) == path:
                 yield wrapped

@@ -99,7 +99,7 @@ def database_file() -> DatabaseFile:
 
 def keyring(path: Path, masters: Masters | None = None, again: Callable[[], Masters | None] = lambda: None) -> Keyring:
     """The keys of a data directory; `again` is asked for other master keys when one is missing."""
-    return Keyring(directory.keys_directory(path), masters, again)
+    return Keyring(path, masters, again)
 
 
 def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring) -> SqliteReader:

@@ -144,6 +144,8 @@ class AccountRow(Value, frozen=True):
     released: int = 0
     #: When the oldest message in the undelete window was expunged, seconds since the epoch; 0: there is none.
     oldest_expunged: int = 0
+    #: Something of it is encrypted, under a key of its own.
+    encrypted: bool = False
 
 
 class MessageChange(Value, frozen=True):

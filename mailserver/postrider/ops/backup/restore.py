@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from postrider.model.ports import Clock
+from postrider.ops.backup import keys
 from postrider.ops.backup.shelf import (
     DATABASE,
     BackupError,
@@ -21,6 +22,9 @@ from postrider.ops.backup.shelf import (
 from postrider.store import directory
 from postrider.store.backup import DatabaseFile
 from postrider.store.pack_files import pack_path
+
+#: What a restore brings into a data directory, in this order.
+_PLACES = (directory.keys_directory, directory.packs_directory, directory.database_path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +72,8 @@ def _verify_database(shelf: Shelf, database: DatabaseFile, name: str, manifest: 
     file = shelf.path / name / DATABASE
     if wrong := _wrong_file(file, manifest.database_length, manifest.database_sha256):
         return [wrong]
-    damaged = [f"pack {pack} was damaged when the backup was taken" for pack in manifest.damaged]
+    damaged = keys.problems(shelf.path / name, manifest.keys)
+    damaged += [f"pack {pack} was damaged when the backup was taken" for pack in manifest.damaged]
     packs = {held.id: shelf.packs / held.file for held in manifest.packs}
     return damaged + list(database.examine(file, {pack: path for pack, path in packs.items() if path.exists()}))
 
@@ -113,7 +118,7 @@ class Restore:
     def _room(self) -> Path:
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = directory.unfinished_restore(self.data)
-        mine = [directory.packs_directory(self.data), directory.database_path(self.data)] if draft.exists() else []
+        mine = [where(self.data) for where in _PLACES] if draft.exists() else []
         # A volume of its own may have been born with lost+found.
         names = {path.name for path in self.data.iterdir()} - {draft.name, "lost+found"} - {path.name for path in mine}
         if names:
@@ -141,6 +146,7 @@ class Restore:
             got = copy_hashed(source, pack_path(directory.packs_directory(draft), held.id), held.length, told)
             if got != (held.length, held.sha256):
                 raise BackupError(f"{source} is damaged: its hash is not the manifest's")
+        keys.restore(self.shelf.path / name, manifest.keys, draft)
         source = self.shelf.path / name / DATABASE
         got = copy_hashed(source, directory.database_path(draft), manifest.database_length, told)
         if got != (manifest.database_length, manifest.database_sha256):
@@ -150,11 +156,11 @@ class Restore:
         """The database last: without it there is nothing to open."""
         sync_directory(directory.packs_directory(draft))
         sync_directory(draft)
-        for left in draft.iterdir():
-            if left.name not in ("packs", DATABASE):
-                left.unlink()
-        directory.packs_directory(draft).rename(directory.packs_directory(self.data))
-        directory.database_path(draft).rename(directory.database_path(self.data))
+        for left in set(draft.iterdir()) - {where(draft) for where in _PLACES}:
+            left.unlink()
+        for where in _PLACES:
+            if where(draft).exists():
+                where(draft).rename(where(self.data))
         sync_directory(self.data)
         draft.rmdir()
         sync_directory(self.data)

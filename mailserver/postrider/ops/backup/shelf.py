@@ -4,6 +4,7 @@
     packs/00000007-1f2e3d4c5b6a7988.pack   by number and hash; shared by all backups, never changed
     packs/index.jsonl               which file of the data directory became which of these
     20261121T191500Z/mail.db        the database as it was at that moment
+    20261121T191500Z/keys/          wrapped keys, where mail is encrypted
     20261121T191500Z/manifest.json  everything that belongs to this backup; written last
 
 A backup whose directory begins with a dot was not finished: the next one clears it away and goes on with its packs.
@@ -64,6 +65,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     database_length: int
     database_sha256: str
     packs: tuple[HeldPack, ...]
+    #: Hashes of the wrapped keys, by their files' names.
+    keys: dict[str, str] = {}
     #: Packs that were missing or too short in the data directory already.
     damaged: tuple[int, ...] = ()
 

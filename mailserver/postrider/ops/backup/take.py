@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from postrider.model.ports import Clock
+from postrider.ops.backup import keys
 from postrider.ops.backup.shelf import (
     DATABASE,
     BackupError,
@@ -80,6 +81,7 @@ class Backup:
         file = draft / DATABASE
         found = self.database.copy(self.data, file, lambda done, total: self.progress("database", done, total))
         length, digest = copy_hashed(file, None, file.stat().st_size, lambda _: None)
+        held = keys.take(self.data, draft)
         packs, damaged, copied = self._packs(found.packs)
         manifest = Manifest(
             taken=moment.isoformat(timespec="seconds"),
@@ -90,6 +92,7 @@ class Backup:
             database_length=length,
             database_sha256=digest,
             packs=packs,
+            keys=held,
             damaged=damaged,
         )
         return Taken(self.shelf.finish(draft, manifest), manifest, copied + length)

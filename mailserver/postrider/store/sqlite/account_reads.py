@@ -30,7 +30,8 @@ from postrider.store.values import (
 _LISTED = "(SELECT value FROM json_each(?))"
 _ACCOUNT = (
     "SELECT name, bytes, messages, modseq, floor, held, released,"
-    " coalesce((SELECT at FROM expunged WHERE account_id = account.id ORDER BY id LIMIT 1), 0) FROM account"
+    " coalesce((SELECT at FROM expunged WHERE account_id = account.id ORDER BY id LIMIT 1), 0), key_id"
+    " FROM account"
 )
 _NOT_HIDDEN = (
     "JOIN mailbox ON mailbox.account_id = message.account_id AND mailbox.id = mailbox_id"
@@ -51,8 +52,8 @@ def account(db: apsw.Connection, name: Account) -> AccountRow | None:
 
 
 def _account(row: Any) -> AccountRow:
-    name, octets, messages, modseq, floor, held, released, oldest = row
-    return AccountRow(name, octets, messages, modseq, floor, bool(held), released, oldest)
+    name, octets, messages, modseq, floor, held, released, oldest, key_id = row
+    return AccountRow(name, octets, messages, modseq, floor, bool(held), released, oldest, key_id > 0)
 
 
 def domain_usage(db: apsw.Connection, domain: str) -> tuple[int, int]:
