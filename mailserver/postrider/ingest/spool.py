@@ -123,7 +123,32 @@ class Spool:
 @contextlib.contextmanager
 def _mapped(path: str) -> Iterator[Octets]:
     with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        yield mapped
+        yield _Mapped(mapped)
+
+
+class _Mapped:
+    """A mapped file. Before CPython 3.11.4 mmap.find reads one octet more than it may (gh-105235).
+
+    Behind the last page of a file that is all there is of it: a stranger's message would end the process.
+    """
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self._mapped = mapped
+
+    def __len__(self) -> int:
+        return len(self._mapped)
+
+    def __getitem__(self, key: slice, /) -> bytes:
+        return self._mapped[key]
+
+    def find(self, sub: bytes, start: int, end: int, /) -> int:
+        """As bytes.find, for a `start` that is not negative."""
+        size = len(self._mapped)
+        if end < size:
+            return self._mapped.find(sub, start, end)
+        found = self._mapped.find(sub, start, size - 1)
+        last = size - len(sub)
+        return last if found < 0 and start <= last and self._mapped[last:] == sub else found
 
 
 def sweep(directory: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +14,8 @@ from postrider.store.journal import About
 from postrider.store.pack_files import is_pack, pack_ids, pack_path, read_frames, read_head
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
 
+#: Octets that are looked through at a time.
+_PIECE = 1024 * 1024
 #: Told how far it is: what is being done, units done, and units in all.
 Progress = Callable[[str, int, int], object]
 
@@ -137,22 +138,24 @@ def _enter(survey: Survey, directory: Path, found: Found) -> Damage | None:
 
 def _next_header(fd: int, start: int) -> int:
     """Where the next whole header begins behind `start`, the file's end when there is none."""
-    with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
-        at = data.find(records.MAGIC, start + 1)
-        while at >= 0:
+    size, at = os.fstat(fd).st_size, start + 1
+    while at <= size - HEADER_SIZE and (piece := os.pread(fd, _PIECE, at)):
+        found = piece.find(records.MAGIC)
+        while found >= 0:
             try:
-                records.unpack_header(data[at : at + HEADER_SIZE])
+                records.unpack_header(os.pread(fd, HEADER_SIZE, at + found))
             except BadRecord:
-                at = data.find(records.MAGIC, at + 1)
+                found = piece.find(records.MAGIC, found + 1)
             else:
-                return at
-        return len(data)
+                return at + found
+        at += len(piece) - len(records.MAGIC) + 1
+    return size
 
 
 def _any(fd: int, start: int, end: int) -> bool:
     """Whether there is anything but zeros."""
     while start < end:
-        piece = os.pread(fd, min(1024 * 1024, end - start), start)
+        piece = os.pread(fd, min(_PIECE, end - start), start)
         if not piece:
             return False
         if piece.strip(b"\0"):

@@ -9,6 +9,10 @@ from stored import ALICE, BOB, INBOX, append, enqueue, intake
 from postrider.store import transactions as t
 from postrider.store.open import compact, open_local, verify
 from postrider.store.pack_files import pack_ids, pack_path
+from postrider.store.records import FILE_HEADER
+from postrider.store.survey import read_pack
+
+MIB = 1024 * 1024
 
 
 def problems(data):
@@ -106,3 +110,14 @@ async def test_compacting_on_demand(kept, options):
     compact(kept, options, 0.05)
     assert sum(path.stat().st_size for path in (kept / "packs").iterdir()) < before
     assert problems(kept) == []
+
+
+async def test_what_follows_damage_is_found_wherever_it_begins(kept):
+    """Packs are looked through a MiB at a time: a header may lie across two of them."""
+    pack, start = place_of(kept, 3)
+    path = pack_path(kept / "packs", pack)
+    whole = path.read_bytes()
+    for size in range(MIB - 6, MIB + 4):
+        path.write_bytes(whole[: FILE_HEADER.size] + b"?" * size + whole[start:])
+        damage, found, *_ = read_pack(kept / "packs", pack)
+        assert (damage.start, found.start) == (FILE_HEADER.size, FILE_HEADER.size + size)
