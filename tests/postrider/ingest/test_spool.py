@@ -21,7 +21,7 @@ async def test_a_file_is_searched_as_octets_are(tmp_path):
     with spooled.octets() as octets:
         assert len(octets) == SIZE
         assert octets[SIZE - 4 : SIZE + 4] == b"\nend"
-        for sub in SOUGHT + (whole, whole + b"."):
+        for sub in (*SOUGHT, whole, whole + b"."):
             for start in (0, 1, SIZE - 5, SIZE - 3, SIZE - 2, SIZE - 1, SIZE, SIZE + 1):
                 for end in (0, 5, SIZE - 4, SIZE - 1, SIZE, SIZE + 9):
                     assert octets.find(sub, start, end) == whole.find(sub, start, end), (sub[:20], start, end)
