@@ -33,14 +33,22 @@ class Declared:
     #: Objects of kinds that local mode does not read.
     ignored: tuple[str, ...] = ()
     _seen: _Signature | None = None
+    _before: _Signature | None = None
 
     def __post_init__(self) -> None:
         self.objects = _remembered(self.memory)
 
-    def look(self) -> bool:
-        """Read the files if any of them changed since the last look; whether that was so."""
-        signature = self._signature()
+    def look(self, *, patient: bool = False) -> bool:
+        """Read the files if any of them changed since they were read; whether that was so.
+
+        A `patient` look leaves what was not the same at the look before to the next one: an editor that empties a file
+        before it writes it anew would seem to take all objects away.
+        """
+        signature, self._before, before = self._signature(), None, self._before
         if signature == self._seen:
+            return False
+        if patient and signature != before:
+            self._before = signature
             return False
         self._seen = signature
         self._read()

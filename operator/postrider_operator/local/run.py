@@ -100,7 +100,7 @@ class Local:
             self.say(f"Nothing to serve yet: it needs {needs}, and the files are watched.")
         while self.picture.previous is None and not self._stop.is_set():
             await self._pause()
-            if self.picture.declared.look():
+            if self.picture.declared.look(patient=True):
                 await self._reconcile()
         return not self._stop.is_set()
 
@@ -150,7 +150,7 @@ class Local:
 
     async def _look(self) -> None:
         """One look at the files and, while it has something to load or now and then, at the server."""
-        if self.picture.declared.look():
+        if self.picture.declared.look(patient=True):
             await self._reconcile()
         snapshot = self.picture.previous
         behind = not all(pod.ready and snapshot and pod.loaded >= snapshot.generation for pod in self.picture.pods)

@@ -46,6 +46,18 @@ def test_all_yaml_files_are_read_and_changes_are_seen(declared: Declared, direct
     assert addresses(declared) == {"a": "a@x.test", "b": "b@x.test", "d": "d@x.test"}
 
 
+def test_a_patient_look_waits_until_nobody_is_writing(declared: Declared, directory: Path) -> None:
+    declared.look()
+    (directory / "a.yaml").write_text("")  # an editor empties it before it writes
+    assert not declared.look(patient=True)
+    assert "a" in addresses(declared)
+
+    (directory / "a.yaml").write_text(box("a", "a@x.test") + box("d", "d@x.test"))
+    assert not declared.look(patient=True)
+    assert declared.look(patient=True)
+    assert addresses(declared) == {"a": "a@x.test", "c": "c@x.test", "d": "d@x.test"}
+
+
 def test_a_wrong_object_keeps_its_last_good_state_and_others_change(declared: Declared, directory: Path) -> None:
     declared.look()
     (directory / "a.yaml").write_text(box("a", "no address") + box("b", "b@x.test") + box("new", "new@x.test"))
