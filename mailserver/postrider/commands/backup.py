@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,23 @@ from typer.core import TyperGroup
 from postrider.app import backup as backups
 from postrider.commands.terminal import Data
 from postrider.ops.backup.shelf import BackupError
+from postrider.ops.exchange.progress import size
 from postrider.store.directory import CannotOpen
 from postrider.store.shape import StoreError
 
-Directory = Annotated[Path, typer.Argument(help="Directory of backups.")]
+
+def _local(directory: Path) -> Path:
+    """A URL is no name of a directory: Path would make `s3:/bucket` of it, here."""
+    if re.match(r"[a-z][a-z0-9+.-]*:/", str(directory)):
+        raise typer.BadParameter(f"{directory}: backups go to a directory (a mounted one will do), not to a URL")
+    return directory
+
+
+Directory = Annotated[Path, typer.Argument(help="Directory of backups.", metavar="DIR", callback=_local)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it works.")]
 
-_MIB = 1024 * 1024
+#: From so many octets on it is said of how many.
+_MUCH = 1_000_000
 
 
 class Backups(TyperGroup):
@@ -51,7 +62,7 @@ def take(
     """Take a backup. Packs that lie in DIR already are not copied again."""
     with told(), Progress(quiet) as progress:
         taken = backups.take(data.absolute(), directory.absolute(), keep, progress.tell)
-    typer.echo(f"{taken.path}: {_size(taken.size)}, of which {_size(taken.copied)} were copied")
+    typer.echo(f"{taken.path}: {size(taken.size)}, of which {size(taken.copied)} were copied")
     for name in taken.removed:
         typer.echo(f"removed {name}")
     if taken.manifest.damaged:
@@ -65,8 +76,8 @@ def list_backups(directory: Directory) -> None:
     """List the backups, oldest first."""
     with told():
         for name, manifest in backups.listed(directory.absolute()):
-            size = manifest.database_length + sum(pack.length for pack in manifest.packs)
-            typer.echo(f"{name}  {_size(size):>12}  schema {manifest.schema}  release {manifest.version}")
+            octets = manifest.database_length + sum(pack.length for pack in manifest.packs)
+            typer.echo(f"{name}  {size(octets):>10}  schema {manifest.schema}  release {manifest.version}")
 
 
 @app.command()
@@ -102,7 +113,7 @@ class Progress:
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Show it, if it looks different from before."""
-        line = f"{what}: {done * 100 // max(total, 1)} %" + (f" of {_size(total)}" if total > _MIB else "")
+        line = f"{what}: {done * 100 // max(total, 1)} %" + (f" of {size(total)}" if total > _MUCH else "")
         if self._shown and line != self._last:
             self._last = line
             typer.echo(f"\r\x1b[K{line}", nl=False, err=True)
@@ -113,14 +124,8 @@ def told() -> Iterator[None]:
     """What is wrong with directories, files or the store is said on one line, and the status is 1."""
     try:
         yield
+    except BrokenPipeError:  # `| head`: nobody reads on, which is no error
+        raise
     except (BackupError, CannotOpen, StoreError, OSError) as error:
         typer.echo(f"postrider-server: {error}", err=True)
         raise typer.Exit(1) from error
-
-
-def _size(octets: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if octets < 10_000:
-            return f"{octets} {unit}"
-        octets //= 1024
-    return f"{octets / 1024:.1f} TiB" if octets > 10_000_000 else f"{octets} GiB"

@@ -11,6 +11,7 @@ import typer
 
 from postrider.accounts.directory import Directory
 from postrider.app import tools
+from postrider.commands.terminal import counted
 from postrider.contract.model import Mailbox
 from postrider.net.system import SystemClock
 from postrider.ops.exchange.progress import Progress, duration
@@ -64,8 +65,7 @@ async def told(work: Coroutine[Any, Any, object], done: Progress) -> None:
 
 
 def summary(done: Progress, *parts: tuple[int, str]) -> None:
-    """One line of counts that are not zero, the first of them always, and the time."""
-    first, *rest = parts
-    counts = [first, *(part for part in rest if part[0])]
-    text = ", ".join(f"{count:,} {what}" for count, what in counts)
-    typer.echo(f"{text} in {duration(done.seconds)}")
+    """One line of counts of messages that are not zero, the first of them always, and the time."""
+    (number, done_with_them), *rest = parts
+    counts = [f"{counted(number, 'message')} {done_with_them}", *(f"{few:,} {what}" for few, what in rest if few)]
+    typer.echo(f"{', '.join(counts)} in {duration(done.seconds)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,10 @@ class _Order:
     format: Format
     choice: Choice
     folders: tuple[str, ...]
+
+    def missing(self, names: Sequence[str]) -> tuple[str, ...]:
+        """The folders asked for that there are none of."""
+        return tuple(one for one in self.folders if not any(n == one or n.startswith(f"{one}/") for n in names))
 
     def wants(self, name: str) -> bool:
         """Whether a folder is among those asked for, or below one."""
@@ -69,6 +74,9 @@ async def _export(order: _Order) -> exporter.Outcome:
     async with tools.opened(order.data) as store:
         if await store.reader.account(order.account) is None:
             raise CannotOpen(f"there is no mail of {order.account} in {order.data}")
+        names = [row.name for row in await store.reader.mailboxes(order.account)]
+        if missing := order.missing(names):
+            raise CannotOpen(f"{order.account} has no folder {', '.join(missing)}")
         note = {"account": order.account, "format": order.format, "tree": order.choice.tree, "crlf": order.choice.crlf}
         targets.claim(order.target, note)
         progress = exchange.progress()
@@ -78,7 +86,7 @@ async def _export(order: _Order) -> exporter.Outcome:
         finally:
             exchange.summary(
                 progress,
-                (job.outcome.written, "messages exported"),
+                (job.outcome.written, "exported"),
                 (job.outcome.known, "were there already"),
                 (job.outcome.failed, "could not be exported"),
             )

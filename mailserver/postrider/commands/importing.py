@@ -104,8 +104,8 @@ def _allowed(order: _Order) -> Allowance:
 def _sum_up(outcome: importer.Outcome, progress: Progress) -> None:
     exchange.summary(
         progress,
-        (outcome.stored, "messages imported"),
+        (outcome.stored, "imported"),
         (outcome.known, "were there already"),
-        (outcome.empty, "empty ones passed over"),
+        (outcome.empty, "passed over as empty"),
         (outcome.failed, "could not be imported"),
     )

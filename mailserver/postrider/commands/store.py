@@ -9,11 +9,10 @@ import typer
 from postrider.app import storage
 from postrider.app.storage import Rebuilt
 from postrider.commands.backup import Progress, Quiet, told
-from postrider.commands.terminal import Data
+from postrider.commands.terminal import Data, counted
+from postrider.ops.exchange.progress import size
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
-
-_MIB = 1024 * 1024
 
 
 @app.callback(no_args_is_help=True)
@@ -30,7 +29,7 @@ def verify(data: Data, *, quiet: Quiet = False) -> None:
         typer.echo(problem, err=True)
     for note in done.dead:
         typer.echo(f"{note} (nothing needs it)", err=True)
-    typer.echo(f"{done.records} records in {done.packs} packs, {done.octets // _MIB} MiB")
+    typer.echo(f"{counted(done.records, 'record')} in {counted(done.packs, 'pack')}, {size(done.octets)}")
     if done.problems:
         typer.echo(f"postrider-server: {len(done.problems)} things are wrong", err=True)
         raise typer.Exit(1)
@@ -64,7 +63,7 @@ def compact(
     """
     with told():
         before, after = storage.compact(data.absolute(), above / 100)
-    typer.echo(f"{before / _MIB:.1f} MiB before, {after / _MIB:.1f} MiB now")
+    typer.echo(f"{size(before)} before, {size(after)} now")
 
 
 def _said(done: Rebuilt) -> list[str]:

@@ -32,11 +32,18 @@ def conclude(work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> R
     errors: tuple[type[Exception], ...] = (CannotOpen, StoreError, OSError, *expected)
     try:
         return uvloop.run(work)
+    except BrokenPipeError:  # `| head`: nobody reads on, which is no error
+        raise
     except errors as error:
         typer.echo(f"postrider-server: {error}", err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise typer.Exit(_INTERRUPTED) from error
+
+
+def counted(number: int, noun: str) -> str:
+    """ "1 message", "1,200 messages"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def moment(seconds: int) -> str:

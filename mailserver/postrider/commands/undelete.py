@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
 from collections import Counter
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,13 +15,14 @@ import typer
 
 from postrider.app import tools
 from postrider.commands import exchange
-from postrider.commands.terminal import Data, Namespace, conclude, moment
+from postrider.commands.terminal import Data, Namespace, conclude, counted, moment
 from postrider.mailbox.actions import Actions, Allowance, allowance
 from postrider.net.system import SystemClock
 from postrider.ops import undelete as work
 from postrider.ops.exchange.progress import size
 from postrider.ops.undelete import Wish
 from postrider.store.directory import CannotOpen
+from postrider.store.ports import Store
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
@@ -63,20 +66,29 @@ def undelete(  # noqa: PLR0913 -- each parameter is a flag
     conclude(_reinstate(order) if removed else _list(order) if show else _bring_back(order))
 
 
+@contextlib.asynccontextmanager
+async def _store(order: _Order) -> AsyncIterator[Store]:
+    """The store, if it has the account: a name mistyped is no account without deleted mail."""
+    async with tools.opened(order.data) as store:
+        if await store.reader.account(order.account) is None:
+            raise CannotOpen(f"there is no mail of {order.account} in {order.data}")
+        yield store
+
+
 async def _list(order: _Order) -> None:
     messages = octets = 0
-    async with tools.opened(order.data) as store:
+    async with _store(order) as store:
         async for row in work.window(store.reader, order.account, order.wish):
             typer.echo(f"{moment(row.at)}  {size(row.size):>10}  {row.email_id:>8}  {row.mailbox}")
             messages, octets = messages + 1, octets + row.size
-    typer.echo(f"{messages:,} messages, {size(octets)}", err=True)
+    typer.echo(f"{counted(messages, 'message')}, {size(octets)}", err=True)
 
 
 async def _bring_back(order: _Order) -> None:
     declared = exchange.declared(order.data, order.account)
     allowed = Allowance() if declared is None or order.ignore_quota else allowance(*declared)
     back: Counter[str] = Counter()
-    async with tools.opened(order.data) as store:
+    async with _store(order) as store:
         actions = Actions(store.writer, order.account, allowed)
         try:
             await work.bring_back(actions, store.reader, order.wish, order.into, back)
@@ -87,7 +99,7 @@ async def _bring_back(order: _Order) -> None:
             raise StoreError(error.reason, hint) from error
         finally:
             where = ", ".join(f"{number:,} in {name}" for name, number in sorted(back.items()))
-            typer.echo(f"{back.total():,} messages brought back" + (f": {where}" if where else ""))
+            typer.echo(f"{counted(back.total(), 'message')} brought back" + (f": {where}" if where else ""))
 
 
 async def _reinstate(order: _Order) -> None:
@@ -99,7 +111,7 @@ async def _reinstate(order: _Order) -> None:
         if row is None:
             raise CannotOpen(f"nothing is kept of a removed Mailbox for {account}")
         await work.reinstate(store, row.name, account)
-    typer.echo(f"{row.messages:,} messages are {account}'s again")
+    typer.echo(f"{account} has {counted(row.messages, 'message')} again")
 
 
 def _moment(text: str) -> int:

@@ -72,9 +72,11 @@ def test_the_quota_holds_unless_it_is_ignored(data, box):
     [
         (("import", "missing", "alice@one.test"), "missing: there is no such file or directory"),
         (("import", "empty", "alice@one.test"), "neither a Maildir nor mbox or .eml files"),
+        (("import", "photo", "alice@one.test"), "neither like an mbox file nor like a message"),
         (("import", "in.mbox", "alice"), "'alice': an address needs an @"),
         (("import", "in.mbox", "alice@one.test", "--format", "maildir"), "this is no Maildir"),
         (("export", "bob@one.test", "out"), "there is no mail of default/bob@one.test"),
+        (("export", "alice@one.test", "out", "--folder", "Wrok"), "default/alice@one.test has no folder Wrok"),
         (("export", "alice@one.test", "full"), "full is not empty"),
         (("export", "alice@one.test", "out", "--format", "mboxo"), "can be imported only"),
     ],
@@ -83,6 +85,7 @@ def test_what_is_wrong_is_said(data, box, tmp_path, monkeypatch, arguments, text
     monkeypatch.chdir(tmp_path)
     run("import", box, "alice@one.test", "--data", data)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "photo").write_bytes(b"\x89PNG: \r\n")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "holiday.jpg").touch()
     status, told = run(*arguments, "--data", data)

@@ -78,6 +78,14 @@ def test_what_can_be_brought_back_is_listed(filled):
     assert lines[-1] == "5 messages, 165 B"
 
 
+@pytest.mark.parametrize("more", [(), ("--list",)])
+def test_a_name_mistyped_is_said_and_makes_no_account(filled, more):
+    status, text = run("undelete", "alcie@one.test", *more, "--data", filled)
+    assert status == 1
+    assert "there is no mail of default/alcie@one.test" in text
+    assert "alcie" not in run("usage", "--data", filled)[1]
+
+
 def test_everything_comes_back_to_where_it_was(filled):
     status, text = run("undelete", "alice@one.test", "--data", filled)
     assert (status, text) == (0, "5 messages brought back: 2 in INBOX, 3 in Letters\n")
@@ -113,7 +121,7 @@ def test_a_removed_mailbox_comes_back_once_it_is_declared_again(data):
     declare(data, "bob")
     assert "declare it again first" in run(*back)[1]
     declare(data, "alice")
-    assert run(*back) == (0, "1 messages are default/alice@one.test's again\n")
+    assert run(*back) == (0, "default/alice@one.test has 1 message again\n")
     assert in_store(data, names) == {"INBOX": 1}
     assert "nothing is kept" in run(*back)[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
@@ -55,6 +56,14 @@ class EmlSource:
             if found or (where / eml.LIST).is_file():
                 found.sort(key=_order)
                 self._found.setdefault(folder_of(where.relative_to(root).parts), []).extend(found)
+
+
+def is_eml(path: Path) -> bool:
+    """Whether a file's name says that it is a message, or its first line is a field of a header."""
+    if path.name.lower().endswith(eml.ENDING):
+        return True
+    with path.open("rb") as file:
+        return re.match(rb"[!-9;-~]+[ \t]*:", file.read(1024)) is not None  # RFC 5322 §2.2, §4.5
 
 
 def _letter(path: Path, entry: eml.Entry | None) -> Letter:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from postrider.ops.exchange.eml_files import EmlSource, EmlTarget
+from postrider.ops.exchange.eml_files import EmlSource, EmlTarget, is_eml
 from postrider.ops.exchange.maildir_files import MaildirSource, MaildirTarget
 from postrider.ops.exchange.mbox_files import MboxSource, MboxTarget, is_mbox
 from postrider.ops.exchange.sources import Complain, NotMail, Source
@@ -54,7 +54,11 @@ def source(path: Path, complain: Complain, chosen: Format | None = None) -> Sour
     if chosen:
         return SOURCES[chosen](path, complain)
     if path.is_file():
-        return SOURCES[Format.MBOX if is_mbox(path) else Format.EML](path, complain)
+        if is_mbox(path):
+            return SOURCES[Format.MBOX](path, complain)
+        if is_eml(path):
+            return SOURCES[Format.EML](path, complain)
+        raise NotMail(f"{path} begins neither like an mbox file nor like a message; --format says what it is")
     for format_ in (Format.MAILDIR, Format.EML, Format.MBOX):
         try:
             return SOURCES[format_](path, complain)
