@@ -1,14 +1,23 @@
 """A server whose bodies are files: Maildirs that other programs read and drop mail into, Python's own as the oracle."""
 
+import contextlib
+import itertools
 import mailbox
+import random
 import smtplib
+import threading
 import time
+from collections import Counter
 
+import msgspec
 import pytest
 from letters import letter
 from running import snapshot
+from workers import Workers
 
 from postrider.contract.model import Storage
+
+ROUNDS = 10
 
 
 @pytest.fixture
@@ -98,3 +107,60 @@ def test_a_file_that_is_dropped_is_told_to_whoever_is_idle(server):
         client.remove_flags(uid, [b"\\Seen"])
     wait(lambda: shown(server), {"dropped": ("new", "")})
     assert len(list(maildir(server).glob("new/*.postrider-*"))) == 1
+
+
+def test_what_another_program_moves_or_removes_is_put_back(server):
+    send(server, "kept", "alice@one.test")
+    wait(lambda: shown(server), {"kept": ("new", "")})
+    (path,) = maildir(server).glob("new/*")
+    path.rename(maildir(server) / "cur" / f"{path.name}:2,ST")
+    wait(path.exists, True)
+    path.unlink()
+    wait(lambda: shown(server), {"kept": ("new", "")})
+    gone = msgspec.structs.replace(server.snapshot.mailboxes[0], address="carol@one.test")
+    server.change(mailboxes=(gone, *server.snapshot.mailboxes[1:]))
+    wait(lambda: shown(server), {})  # nobody has the address any more; its mail is kept, and so is its body
+    assert len(list(maildir(server).glob("bodies/*"))) == 1
+    wait(lambda: shown(server, user="carol"), {})
+
+
+@pytest.mark.crash
+def test_kill_9_loses_nothing_that_came_by_smtp_or_was_dropped_and_stores_no_drop_twice(server):
+    luck = random.Random(11)
+    accepted, dropped = set(), set()
+    wait(lambda: shown(server), {})
+
+    def deliver(name):
+        with contextlib.suppress(OSError, smtplib.SMTPException):
+            for number in itertools.count():
+                send(server, f"{name}.{number}", "alice@one.test")
+                accepted.add(f"{name}.{number}")
+
+    def drop(name, ended):
+        box = mailbox.Maildir(maildir(server), create=False)
+        for number in itertools.count():
+            if ended.wait(0.02):
+                return
+            box.add(f"Subject: dropped {name}.{number}\n\nHello.\n")
+            dropped.add(f"dropped {name}.{number}")
+
+    for number in range(ROUNDS):
+        ended, workers = threading.Event(), Workers()
+        workers.run(deliver, number)
+        workers.run(drop, number, ended)
+        time.sleep(luck.uniform(1.5, 3.5))
+        server.kill()
+        ended.set()
+        workers.join()
+        server.start()
+    wait(lambda: [path for path in maildir(server).glob("new/*") if ".postrider-" not in path.name], [], 30)
+    with server.imap("alice@one.test") as client:
+        client.select_folder("INBOX", readonly=True)
+        rows = client.fetch(client.search(), ["ENVELOPE"]).values()
+    stored = Counter(row[b"ENVELOPE"].subject.decode() for row in rows)
+    assert not (accepted | dropped) - stored.keys()
+    assert {subject for subject in dropped if stored[subject] != 1} == set()
+    assert len(accepted) > ROUNDS
+    assert len(dropped) > ROUNDS
+    wait(lambda: shown(server), dict.fromkeys(stored, ("new", "")), 30)
+    assert len(list(maildir(server).glob("bodies/*"))) == stored.total()
