@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,6 +74,7 @@ async def fetch(session: ImapSession, event: e.Fetch) -> None:
             await session.send(flag_lines(plan.items, rows, session.view.recent))
         else:
             failures |= await _send_rows(session, plan, rows)
+        await asyncio.sleep(0)  # the embedded reader never waits, nor does a client that takes everything at once
     for code, text in _FAILURES.items():
         if code in failures:
             await session.tell(expunge=event.by_uid)

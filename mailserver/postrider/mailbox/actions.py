@@ -7,6 +7,8 @@ shown by one.
 
 from __future__ import annotations
 
+import asyncio
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox
 from postrider.mailbox.names import normal_name
 from postrider.store import transactions as t
+from postrider.store.conditions import HasFlags
 from postrider.store.names import INBOX_ID
 from postrider.store.ports import Reader, Writer
 from postrider.store.values import Account, Flag, MailboxRow
@@ -146,11 +149,12 @@ class Actions:
         row = await reader.mailbox(self.account, mailbox_id)
         if row is None or not row.deleted:
             return ()
-        deleted: list[int] = []
-        above = 0
-        while rows := await reader.flags(self.account, mailbox_id, above=above, limit=SCAN):
-            deleted.extend(row.uid for row in rows if row.flags & Flag.DELETED)
-            above = rows[-1].uid
+        deleted = array("I")
+        uids = await reader.uids(self.account, mailbox_id)
+        for start in range(0, len(uids), SCAN):
+            first, last = uids[start], uids[min(start + SCAN, len(uids)) - 1]
+            deleted += await reader.select(self.account, mailbox_id, HasFlags(Flag.DELETED), first, last)
+            await asyncio.sleep(0)  # the embedded reader never waits, and others are at work in this process
         return await self.expunge(mailbox_id, deleted)
 
     async def undelete(self, ids: Sequence[int], target_id: int) -> t.Uids:

@@ -170,7 +170,7 @@ class _Test:
     def __init__(self, search: Search) -> None:
         self._search = search
         self._scope = search.scope
-        self._sets: dict[int, set[int]] = {}
+        self._sets: dict[int, Picked] = {}
 
     async def survivors(self, candidates: list[Candidate], key: s.Key) -> list[Candidate]:
         """Those that match."""
@@ -248,8 +248,7 @@ class _Test:
     def _in_set(self, candidate: Candidate, key: s.InSet) -> bool:
         picked = self._sets.get(id(key))
         if picked is None:
-            ranges = self._scope.view.pick(key.messages, by_uid=key.by_uid).ranges
-            picked = self._sets[id(key)] = {at for start, stop in ranges for at in range(start, stop)}
+            picked = self._sets[id(key)] = self._scope.view.pick(key.messages, by_uid=key.by_uid)
         return candidate.at in picked
 
 
