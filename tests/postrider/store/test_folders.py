@@ -3,6 +3,7 @@
 import pytest
 from stored import ALICE, BOB, INBOX, append, intake
 
+from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.transactions import Reason, StoreError
 
@@ -177,3 +178,14 @@ async def test_accounts_do_not_see_each_other(commit, reader):
     assert await reader.mailbox(BOB, made.id) is None
     assert await reader.flags(BOB, made.id) == []
     assert await refusal(commit(t.DeleteMailbox(BOB, made.id))) is Reason.NO_MAILBOX
+
+
+async def test_a_rename_makes_no_more_parents_than_there_may_be_folders(commit, reader, monkeypatch):
+    made = await commit(t.CreateMailbox(ALICE, "here"))
+    before = [row.name for row in await reader.mailboxes(ALICE)]
+    monkeypatch.setattr(names, "MAX_MAILBOXES", len(before) + 2)
+    with pytest.raises(StoreError) as refused:
+        await commit(t.RenameMailbox(ALICE, made.id, "a/b/c/there"))
+    assert refused.value.reason is Reason.INVALID
+    assert [row.name for row in await reader.mailboxes(ALICE)] == before
+    await commit(t.RenameMailbox(ALICE, made.id, "a/b/there"))

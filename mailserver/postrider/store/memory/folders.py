@@ -65,9 +65,7 @@ def rename(state: State, txn: t.RenameMailbox) -> t.Done:
     if new.startswith(old + names.SEPARATOR):
         raise StoreError(Reason.INVALID, "a folder cannot go below itself")
     moved = {each.id: names.canonical(new + each.name[len(old) :]) for each in [folder, *_below(account, old)]}
-    for parent in names.parents(new):
-        if not account.named(parent):
-            state.add_folder(account, parent)
+    _add_parents(state, account, new)
     account.bump()
     for mailbox_id, name in moved.items():
         account.folders[mailbox_id].name = name
@@ -121,12 +119,16 @@ def _below(account: Mailstore, name: str) -> list[Folder]:
 
 
 def _add_with_parents(state: State, account: Mailstore, name: str, special_use: str) -> Folder:
+    _add_parents(state, account, name, more=1)
+    return state.add_folder(account, name, special_use)
+
+
+def _add_parents(state: State, account: Mailstore, name: str, more: int = 0) -> None:
     missing = [parent for parent in names.parents(name) if not account.named(parent)]
-    if len(account.folders) + len(missing) >= names.MAX_MAILBOXES:
+    if len(account.folders) + len(missing) + more > names.MAX_MAILBOXES:
         raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} folders")
     for parent in missing:
         state.add_folder(account, parent)
-    return state.add_folder(account, name, special_use)
 
 
 def _move_inbox(state: State, account: Mailstore, inbox: Folder, name: str) -> None:

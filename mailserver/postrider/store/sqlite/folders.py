@@ -62,9 +62,7 @@ def rename(run: Running, txn: t.RenameMailbox) -> t.Done:
     if txn.mailbox_id == INBOX_ID:
         _move_inbox(run, account_id, new)
         return t.Done()
-    for parent in names.parents(new):
-        if not _find(run, account_id, parent):
-            insert_folder(run, account_id, parent, "")
+    _insert_parents(run, account_id, new)
     low, high = _below(old)
     moved = run.db.execute(
         f"SELECT id, name FROM mailbox WHERE account_id = ? AND (id = ? OR {_IS_BELOW})",
@@ -132,13 +130,17 @@ def _below(name: str) -> tuple[str, str]:
 
 
 def _insert_with_parents(run: Running, account_id: int, name: str, special_use: str) -> t.Made:
+    _insert_parents(run, account_id, name, more=1)
+    return insert_folder(run, account_id, name, special_use)
+
+
+def _insert_parents(run: Running, account_id: int, name: str, more: int = 0) -> None:
+    """Make the parents that are missing, where there is room for them and so many more."""
     for parent in names.parents(name):
         if not _find(run, account_id, parent):
             insert_folder(run, account_id, parent, "")
-    row = run.one("SELECT count(*) FROM mailbox WHERE account_id = ?", account_id)
-    if row and int(row[0]) >= names.MAX_MAILBOXES:
+    if run.one("SELECT count(*) FROM mailbox WHERE account_id = ?", account_id)[0] + more > names.MAX_MAILBOXES:
         raise StoreError(Reason.INVALID, f"at most {names.MAX_MAILBOXES} folders")
-    return insert_folder(run, account_id, name, special_use)
 
 
 def _move_inbox(run: Running, account_id: int, name: str) -> None:
