@@ -155,6 +155,7 @@ class FlagChange(enum.StrEnum):
 class SetFlags(Txn, frozen=True):
     r"""STORE on a slice of UIDs; messages changed after `unchanged_since` stay (RFC 7162). Result: FlagsSet.
 
+    LIMIT when a message would get more keywords and have more than MAX_KEYWORDS.
     With a `grantee` \Seen is that user's own and the message keeps its (RFC 4314 §4); other flags are everybody's.
     """
 

@@ -78,6 +78,8 @@ __all__ = [
 QUOTA_RETRY = 300
 #: A message names at most so many others that it can be threaded by; more of References is noise.
 MAX_THREAD_KEYS = 32
+#: Keywords that a message may come to have by SetFlags.
+MAX_KEYWORDS = 200
 #: Octets of an idempotency key.
 MAX_KEY = 64
 #: Rows of the counters: the first is the sum of the others, in units of routed deliveries.

@@ -340,3 +340,15 @@ async def test_conditions_are_tested_as_they_are_defined(commit, reader, clock):
         assert list(done.value.value) == right
 
     check()
+
+
+async def test_keywords_of_a_message_are_not_without_end(commit, reader):
+    await commit(append())
+    words = tuple(f"k{number:04}" for number in range(t.MAX_KEYWORDS))
+    await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, 0, words))
+    with pytest.raises(StoreError) as refused:
+        await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, 0, ("one", words[0])))
+    assert refused.value.reason is Reason.LIMIT
+    await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, Flag.SEEN, words[:3]))
+    (row,) = await reader.flags(ALICE, INBOX)
+    assert (row.flags, row.keywords) == (Flag.SEEN, words)

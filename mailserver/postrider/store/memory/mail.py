@@ -150,6 +150,8 @@ def set_flags(state: State, txn: t.SetFlags) -> t.FlagsSet:
             FlagChange.REMOVE: (before & ~txn.flags, set(message.keywords) - wanted),
             FlagChange.REPLACE: (txn.flags, wanted),
         }[txn.change]
+        if len(new) > max(t.MAX_KEYWORDS, len(message.keywords)):
+            raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
         if own and bool(flags & own) != was_seen:
             seen[txn.grantee, uid] = not was_seen
         flags = flags & ~own | message.flags & own

@@ -138,6 +138,8 @@ class _Change:
         if self._wanted:
             has = set(keywords.split())
             words = has | self._wanted if self._way is FlagChange.ADD else has - self._wanted
+            if len(words) > max(t.MAX_KEYWORDS, len(has)):
+                raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
             keywords = " ".join(sorted(words))
         return flags, keywords
 
