@@ -201,12 +201,19 @@ class Janitor:
         noted = _decoded(await self._ports.store.reader.recall(key, now))
         old = [modseq for at, modseq in noted if at <= now - TOMBSTONES]
         if old and old[-1] > row.floor:
-            # What a limit leaves goes with the next one, a week later.
-            await self._ports.store.writer.commit(t.PruneTombstones(row.name, old[-1], TOMBSTONES_AT_ONCE))
+            await self._prune(t.PruneTombstones(row.name, old[-1], TOMBSTONES_AT_ONCE))
         if noted and (noted[-1][0] > now - _NOTED or noted[-1][1] == row.modseq):
             return
         kept = (*noted[max(len(old) - 1, 0) :], (now, row.modseq))
         await self._ports.store.writer.commit(t.Remember(key, msgspec.msgpack.encode(kept), now + 2 * TOMBSTONES))
+
+    async def _prune(self, txn: t.PruneTombstones) -> None:
+        """All of them, however many: the next time is a week away. What a crash leaves goes then."""
+        more = True
+        while more:
+            started = self._ports.clock.monotonic()
+            more = (await self._ports.store.writer.commit(txn)).more
+            await self._ports.rest(REST * (self._ports.clock.monotonic() - started))
 
 
 def _decoded(noted: bytes | None) -> Sequence[tuple[int, int]]:

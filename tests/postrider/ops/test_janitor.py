@@ -248,6 +248,20 @@ async def test_tombstones_are_forgotten_after_two_months(site):
     await site.fill(1)
 
 
+async def test_no_tombstone_is_left_however_many_there_are(site, monkeypatch):
+    monkeypatch.setattr(janitor, "TOMBSTONES_AT_ONCE", 2)
+    for _ in range(7):
+        await site.fill(1)
+        await site.expunge()
+    since = (await site.store.reader.account(ALICE)).modseq
+    for _ in range(10):
+        await site.fill(1)
+        await site.round(8 * DAY)
+    row = await site.store.reader.account(ALICE)
+    assert row.floor >= since
+    assert not (await site.store.writer.commit(t.PruneTombstones(ALICE, row.floor, 1))).more
+
+
 async def test_append_keys_are_forgotten_once_a_day(site):
     await site.store.writer.commit(t.OpenAccount(ALICE))
     again = t.Append(ALICE, INBOX, (t.NewMessage(body_of(LETTER), NOON, b"", key=b"once"),))
