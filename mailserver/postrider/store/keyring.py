@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,8 @@ from postrider.store.codecs import BadFrame, seal, unseal
 from postrider.store.keys import SECRET, DataKey, KeyMissing, Shredded
 from postrider.store.pack_files import sync_directory
 
+#: In the place of a master key's id.
+DAMAGED: Final = "(damaged)"
 _MAGIC: Final = b"PostKey1"
 
 
@@ -49,7 +51,10 @@ class Wrapped(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """What a rotation did: keys that were wrapped anew, and whose keys cannot be had, by the missing master's id."""
+    """What a rotation did: keys that were wrapped anew, and whose keys cannot be had, by the missing master's id.
+
+    Those whose files are damaged stand under DAMAGED, by the files' names.
+    """
 
     wrapped: int
     missing: Mapping[str, tuple[str, ...]]
@@ -109,14 +114,19 @@ class Keyring:
 
     def owners(self) -> dict[int, str]:
         """Whose each key was when it was made. Raises OSError."""
-        return {wrapped.id: wrapped.account for wrapped in self._all()}
+        found = (_unpack(path.read_bytes()) for path in directory.key_files(self._data))
+        return {wrapped.id: wrapped.account for wrapped in found if wrapped is not None}
 
     def rotate(self) -> Rotated:
         """Wrap with the newest master what an older one wrapped. Raises OSError, SyncFailed."""
         count, missing = 0, dict[str, list[str]]()
         with self._changing:
             masters = self._masters
-            for wrapped in self._all():
+            for path in sorted(directory.key_files(self._data)):
+                wrapped = _unpack(path.read_bytes())
+                if wrapped is None or self._path(wrapped.id) != path:
+                    missing.setdefault(DAMAGED, []).append(path.name)
+                    continue
                 try:
                     secret = _unwrapped(wrapped, masters)
                     if wrapped.master != masters.newest:
@@ -129,14 +139,13 @@ class Keyring:
     def shred(self, ids: Iterable[int]) -> None:
         """Nobody can read any more what these keys sealed. Raises OSError, SyncFailed."""
         with self._changing:
-            for id_ in ids:
+            there = [id_ for id_ in ids if self._path(id_).exists()]
+            for id_ in there:
+                with self._path(id_).open("r+b") as file:
+                    _overwrite(file.fileno())
+                self._path(id_).unlink()
                 self._opened.pop(id_, None)
-                path = self._path(id_)
-                if path.exists():
-                    with path.open("r+b") as file:
-                        _overwrite(file.fileno())
-                    path.unlink()
-            if self._directory.exists():
+            if there:
                 sync_directory(self._directory)
 
     def _open(self, id_: int) -> DataKey:
@@ -156,12 +165,6 @@ class Keyring:
 
     def _path(self, id_: int) -> Path:
         return self._directory / f"{id_:08x}"
-
-    def _all(self) -> Iterator[Wrapped]:
-        for path in sorted(directory.key_files(self._data)):
-            wrapped = _unpack(path.read_bytes())
-            if wrapped is not None and self._path(wrapped.id) == path:
-                yield wrapped
 
     def _read(self, id_: int) -> Wrapped:
         try:
@@ -199,7 +202,7 @@ def _unpack(data: bytes) -> Wrapped | None:
         return None
     try:
         return _decode(data[len(_MAGIC) :])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -336,6 +336,7 @@ class SqliteCommitter:
         self._blobs.dropped([Place(place.pack, place.start, place.path) for some in refused for place in some])
 
     def _clear_slice(self) -> None:
+        self._sealing.shred_doomed()  # what is left of an account is not forgotten before its key is
         self._doomed = self._transact(removal.clear_slice)
 
     def _checkpoint(self, step: Callable[[], None]) -> None:
