@@ -6,6 +6,7 @@ The name of a link of ours has the inode of the body: a copy that somebody made 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -18,6 +19,8 @@ from postrider.store.values import FlagRow, MessageRow
 
 #: The file that says that a directory is no Maildir of its own but a folder of one; ours has a text in it.
 _FOLDER, _OURS = "maildirfolder", "postrider\n"
+#: There is no body any more, the link is there already, or the filesystem gives the file no more names.
+_NO_LINK = frozenset({errno.ENOENT, errno.EEXIST, errno.EMLINK})
 #: Octets that a directory's name may have.
 MAX_ENTRY = 255
 
@@ -88,15 +91,17 @@ class FolderDirectory:
         keywords = Keywords(self.where)
         for link in links:
             row = link.row
-            with suppress(FileNotFoundError):
+            try:
                 body = Path(link.file).stat()
                 name = maildir.Exported(row.received, uidvalidity, row.uid, row.size, body.st_ino)
                 path = _path(name.text(row.size, ""), row, keywords)
                 with suppress(OverflowError):
                     if int(body.st_mtime) != row.received:  # INTERNALDATE for whoever reads Maildirs
                         os.utime(link.file, (row.received, row.received))
-                with suppress(FileExistsError):
-                    os.link(link.file, self.where / path)
+                os.link(link.file, self.where / path)
+            except OSError as error:
+                if error.errno not in _NO_LINK:
+                    raise
 
     def settle(self, uidvalidity: int, rows: Iterable[FlagRow | MessageRow], scan: Scan) -> list[int]:
         """Give messages that are shown the names of their present flags; returns UIDs of those that are not shown.
