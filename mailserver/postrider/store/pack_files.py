@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -128,12 +129,27 @@ def used_behind(fd: int, end: int) -> int:
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
+def _preallocate(fd: int, end: int, limit: int) -> None:
+    """End the file at `end` and take the room of a whole pack, if there is so much. Raises OSError.
+
+    On a disk with less records take theirs as they are written, down to the floor of free space; and a server starts
+    on a full one, so that mail can be read and expunged.
+    """
+    os.ftruncate(fd, end)
+    try:
+        os.posix_fallocate(fd, 0, limit)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        os.ftruncate(fd, end)  # what was taken before it failed
+
+
 class WrongSize(Exception):
     """There were more or fewer octets than was said."""
 
 
 class PackFile:
-    """One pack that is written: preallocated, so that a full disk shows at write and not at sync."""
+    """One pack that is written: preallocated where there is room, so that a full disk shows at write, not at sync."""
 
     def __init__(self, fd: int, pack_id: int, end: int, limit: int) -> None:
         self.fd = fd
@@ -152,7 +168,7 @@ class PackFile:
         path.unlink(missing_ok=True)  # left by an attempt that failed; no committed record is in it
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            os.posix_fallocate(fd, 0, limit)
+            _preallocate(fd, 0, limit)
             os.pwrite(fd, records.pack_file_header(pack_id, now), 0)
         except OSError:
             os.close(fd)
@@ -167,8 +183,7 @@ class PackFile:
         """Go on at `end`; what lies behind it is zeros afterwards. Raises OSError, SyncFailed."""
         fd = os.open(pack_path(directory, pack_id), os.O_RDWR | os.O_CLOEXEC)
         limit = max(limit, end)
-        os.ftruncate(fd, end)
-        os.posix_fallocate(fd, 0, limit)
+        _preallocate(fd, end, limit)
         made = cls(fd, pack_id, end, limit)
         made.sync_all()
         return made

@@ -1,5 +1,6 @@
 """Packs: what recovery keeps and cuts, how they roll, what readers refuse."""
 
+import errno
 import os
 import resource
 from contextlib import contextmanager
@@ -81,6 +82,21 @@ def test_opening_goes_on_behind_the_last_record(tmp_path):
     packs.append(incoming(b"three"), NOON)
     packs.close()
     assert bodies_in(tmp_path) == [b"one", b"two", b"three"]
+
+
+def test_a_disk_without_room_for_a_whole_pack_takes_records_all_the_same(tmp_path, monkeypatch):
+    def full(fd, _, length):
+        os.ftruncate(fd, length)  # so much was there
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    last = filled(tmp_path, b"one")[-1]
+    packs, recovered = opened(tmp_path, {1: last.end})
+    assert pack_path(tmp_path, 1).stat().st_size == last.end
+    assert (recovered.orphans, recovered.cut) == (0, 0)
+    packs.append(incoming(b"two"), NOON)
+    packs.close()
+    assert bodies_in(tmp_path) == [b"one", b"two"]
 
 
 def test_whole_records_nobody_knows_are_kept(tmp_path):
