@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from postrider.app import backup as backups
-from postrider.commands.terminal import Data
+from postrider.commands.terminal import Data, wrong
 from postrider.ops.backup.shelf import BackupError
 from postrider.ops.exchange.progress import size
 from postrider.store.directory import CannotOpen
@@ -127,5 +127,5 @@ def told() -> Iterator[None]:
     except BrokenPipeError:  # `| head`: nobody reads on, which is no error
         raise
     except (BackupError, CannotOpen, StoreError, OSError) as error:
-        typer.echo(f"postrider-server: {error}", err=True)
+        typer.echo(f"postrider-server: {wrong(error)}", err=True)
         raise typer.Exit(1) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -35,10 +36,17 @@ def conclude(work: Coroutine[Any, Any, Result], *expected: type[Exception]) -> R
     except BrokenPipeError:  # `| head`: nobody reads on, which is no error
         raise
     except errors as error:
-        typer.echo(f"postrider-server: {error}", err=True)
+        typer.echo(f"postrider-server: {wrong(error)}", err=True)
         raise typer.Exit(1) from error
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         raise typer.Exit(_INTERRUPTED) from error
+
+
+def wrong(error: Exception) -> str:
+    """An error as people read it: `/mnt/x: Read-only file system`, not its number."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{os.fsdecode(error.filename)}: {error.strerror}" if error.filename else error.strerror
 
 
 def counted(number: int, noun: str) -> str:

@@ -77,6 +77,8 @@ def test_the_quota_holds_unless_it_is_ignored(data, box):
         (("import", "in.mbox", "alice@one.test", "--format", "maildir"), "this is no Maildir"),
         (("export", "bob@one.test", "out"), "there is no mail of default/bob@one.test"),
         (("export", "alice@one.test", "out", "--folder", "Wrok"), "default/alice@one.test has no folder Wrok"),
+        (("export", "alice@one.test", "/dev/null/out"), "postrider-server: /dev/null/out: Not a directory"),
+        (("backup", "s3://bucket/mail"), "to a directory (a mounted one will do), not to a URL"),
         (("export", "alice@one.test", "full"), "full is not empty"),
         (("export", "alice@one.test", "out", "--format", "mboxo"), "can be imported only"),
     ],

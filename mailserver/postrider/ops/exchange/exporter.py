@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from postrider.store.values import Account, MailboxRow, MessageRow
 
 #: Rows that are read at once.
 _SLICE = 100
+#: What no other folder would fare better with.
+_NOWHERE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 @dataclass(slots=True)
@@ -46,6 +49,8 @@ class Export:
             try:
                 folder = self._target.folder(row, self._progress.complain)
             except OSError as error:
+                if error.errno in _NOWHERE:
+                    raise
                 self._progress.complain(f"folder {row.name!r} is left out: {error}")
                 self.outcome.failed += 1
                 continue

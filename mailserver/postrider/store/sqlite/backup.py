@@ -37,6 +37,8 @@ class SqliteFile:
                 return _copy(db, target, progress)
             finally:
                 db.close()
+        except apsw.FullError as error:
+            raise StoreError(Reason.NO_SPACE, f"{target.parent}: there is no room for the database") from error
         except apsw.Error as error:
             raise StoreError(Reason.UNAVAILABLE, f"the database cannot be copied: {error}") from error
 
