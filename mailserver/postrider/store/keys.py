@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,7 +38,7 @@ class DataKey:
 
     def mac(self, data: bytes) -> bytes:
         """32 octets that stand for these, and mean nothing without the key: equal mail cannot be told equal."""
-        return hmac.digest(self._mac, data, "sha256")
+        return hashlib.blake2b(data, key=self._mac, digest_size=32).digest()  # a third of what HMAC takes
 
 
 #: Gives a key by its number. Raises KeyMissing.
