@@ -6,7 +6,7 @@ from stored import ALICE, BOB, INBOX, NOON, append, body_of
 from postrider.store import names
 from postrider.store import transactions as t
 from postrider.store.transactions import FlagChange, Reason, StoreError
-from postrider.store.values import Flag
+from postrider.store.values import Flag, account_of
 
 DAY = 86400
 
@@ -148,6 +148,16 @@ async def test_accounts_are_listed_in_slices(commit, reader):
     assert [row.name for row in await reader.accounts(limit=1)] == [ALICE]
     assert [row.name for row in await reader.accounts(after=ALICE)] == [BOB]
     assert await reader.account(names.released(ALICE, 7)) is None
+
+
+async def test_a_reinstated_account_counts_for_the_domain_of_its_new_name(commit, reader):
+    await commit(append(INBOX, b"x" * 10))
+    await commit(t.Release(ALICE, keep=True))
+    (row,) = [row for row in await reader.accounts() if row.released]
+    elsewhere = account_of("mail", "alice@elsewhere.test")
+    await commit(t.Reinstate(row.name, elsewhere))
+    assert await reader.domain_usage("mail/a.test") == (0, 0)
+    assert await reader.domain_usage("mail/elsewhere.test") == (10, 1)
 
 
 async def test_below_the_floor_nothing_wrong_is_told(commit, reader):

@@ -155,10 +155,15 @@ def reinstate(run: Running, txn: t.Reinstate) -> t.Done:
     """A released account has a name again."""
     if run.one("SELECT 1 FROM account WHERE name = ?", txn.name):
         raise StoreError(Reason.EXISTS, f"there is an account {txn.name}")
-    if not run.one(
-        "UPDATE account SET name = ?, released = 0 WHERE name = ? AND released > 0 RETURNING id", txn.name, txn.account
-    ):
+    row = run.one("SELECT id, bytes, messages FROM account WHERE name = ? AND released > 0", txn.account)
+    if not row:
         raise StoreError(Reason.INVALID, f"there is no released account {txn.account}")
+    account_id, *weight = row
+    # Emptied and filled again, so that it counts for the domain of its new name.
+    run.db.execute("UPDATE account SET bytes = 0, messages = 0 WHERE id = ?", (account_id,))
+    run.db.execute("UPDATE account SET name = ?, released = 0 WHERE id = ?", (txn.name, account_id))
+    run.db.execute("INSERT OR IGNORE INTO domain_usage (domain) SELECT domain FROM account WHERE id = ?", (account_id,))
+    run.db.execute("UPDATE account SET bytes = ?, messages = ? WHERE id = ?", (*weight, account_id))
     run.changed.add(txn.name)
     return t.Done()
 
