@@ -1,10 +1,7 @@
-import os
-import shutil
-import tempfile
 import threading
 from dataclasses import replace
-from pathlib import Path
 
+import memory_disk
 import pytest
 from next_schema import migrate_further
 from stored import MASTERS, StillClock
@@ -25,10 +22,8 @@ def options(clock):
 @pytest.fixture
 def data():
     """A data directory whose syncs cost nothing, where the machine has one."""
-    shared = "/dev/shm"
-    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=shared if os.access(shared, os.W_OK) else None))
-    yield path
-    shutil.rmtree(path)
+    with memory_disk.directory() as path:
+        yield path
 
 
 @pytest.fixture(params=["memory", "sqlite", "maildir", "encrypted", "socket", "next schema"])
