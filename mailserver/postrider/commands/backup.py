@@ -30,6 +30,8 @@ def _local(directory: Path) -> Path:
 Directory = Annotated[Path, typer.Argument(help="Directory of backups.", metavar="DIR", callback=_local)]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it works.")]
 
+#: Of files that are missing so many are named.
+_TOLD = 5
 #: From so many octets on it is said of how many.
 _MUCH = 1_000_000
 
@@ -65,9 +67,14 @@ def take(
     typer.echo(f"{taken.path}: {size(taken.size)}, of which {size(taken.copied)} were copied")
     for name in taken.removed:
         typer.echo(f"removed {name}")
+    if taken.manifest.missing:
+        files = ", ".join(taken.manifest.missing[:_TOLD])
+        count = len(taken.manifest.missing)
+        typer.echo(f"postrider-server: {count} bodies of {data} are missing: {files}. The rest is kept.", err=True)
     if taken.manifest.damaged:
         packs = ", ".join(map(str, taken.manifest.damaged))
         typer.echo(f"postrider-server: packs of {data} are missing or too short: {packs}. The rest is kept.", err=True)
+    if taken.manifest.missing or taken.manifest.damaged:
         raise typer.Exit(1)
 
 
@@ -76,8 +83,7 @@ def list_backups(directory: Directory) -> None:
     """List the backups, oldest first."""
     with told():
         for name, manifest in backups.listed(directory.absolute()):
-            octets = manifest.database_length + sum(pack.length for pack in manifest.packs)
-            typer.echo(f"{name}  {size(octets):>10}  schema {manifest.schema}  release {manifest.version}")
+            typer.echo(f"{name}  {size(manifest.length):>10}  schema {manifest.schema}  release {manifest.version}")
 
 
 @app.command()

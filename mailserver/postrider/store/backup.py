@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 #: Told how far a long copy is: octets done, and in all.
 Progress = Callable[[int, int], object]
@@ -23,6 +23,17 @@ class Copied:
     packs: Mapping[int, int]
 
 
+class BodyFile(NamedTuple):
+    """A body that is a file of its own: its path below the Maildirs' root, where in it the body begins, its hash."""
+
+    path: str
+    start: int
+    #: Octets of the whole file.
+    length: int
+    #: SHA-256 of the body.
+    hash: bytes
+
+
 class DatabaseFile(Protocol):
     """The database as a file."""
 
@@ -31,6 +42,10 @@ class DatabaseFile(Protocol):
 
         A server may be at work meanwhile. Raises OSError, StoreError(UNAVAILABLE).
         """
+        ...
+
+    def files(self, path: Path) -> Iterator[BodyFile]:
+        """The bodies that a copy says are files of their own. Raises StoreError(UNAVAILABLE)."""
         ...
 
     def examine(self, path: Path, packs: Mapping[int, Path]) -> Sequence[str]:

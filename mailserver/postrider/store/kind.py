@@ -12,7 +12,8 @@ PACKS = "packs"
 MAILDIR = "maildir"
 #: What this release can keep bodies in.
 KNOWN = frozenset({PACKS, MAILDIR})
-_NOTE = "blobs"
+#: The file in a data directory that says it.
+NOTE = "blobs"
 
 
 def decided(path: Path, wanted: str = "") -> str:
@@ -39,7 +40,7 @@ def decided(path: Path, wanted: str = "") -> str:
 
 
 def _written(path: Path) -> str:
-    note = path / _NOTE
+    note = path / NOTE
     if note.exists():
         return note.read_text(encoding="ascii").strip()
     # Those of the first releases say nothing.
@@ -47,13 +48,13 @@ def _written(path: Path) -> str:
 
 
 def _write(path: Path, kind: str) -> None:
-    draft = path / f".{_NOTE}.draft"
+    draft = path / f".{NOTE}.draft"
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(f"{kind}\n")
         file.flush()
         os.fsync(file.fileno())
-    draft.rename(path / _NOTE)
+    draft.rename(path / NOTE)
     holder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(holder)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from postrider.store.blobs import Location, Moved, Place, SyncFailed
+from postrider.store.directory import may_delete_packs
 from postrider.store.meta import Incoming
 from postrider.store.pack_files import sync_directory
 from postrider.store.records import Header
@@ -65,6 +66,8 @@ class MaildirWriter:
         self._files: list[int] = []
         self._paths: list[Path] = []
         self._directories: set[Path] = set()
+        #: Files to be removed when no backup wants them any more.
+        self._waiting: list[str] = []
 
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
         """Write a file for each body, unsynced. Raises OSError; none of them is kept then."""
@@ -88,12 +91,19 @@ class MaildirWriter:
         self._forget()
 
     def dropped(self, places: Sequence[Place]) -> None:
-        """Nobody needs these files any more; one that is gone already is no matter."""
-        for place in places:
-            (self._root / place.path).unlink(missing_ok=True)
+        """Nobody needs these files any more; one that is gone is no matter. They wait for the end of a backup."""
+        self._waiting += [place.path for place in places]
+        if not self._waiting:
+            return
+        with may_delete_packs(self._root.parent) as allowed:
+            if allowed:
+                for path in self._waiting:
+                    (self._root / path).unlink(missing_ok=True)
+                self._waiting.clear()
 
     def close(self) -> None:
-        """Nothing is held between batches."""
+        """What still waits is found by `store compact`."""
+        self.dropped(())
         self._forget()
 
     def _forget(self) -> None:

@@ -1,6 +1,7 @@
 """Backups: consistent, incremental, verified, and restored so that nothing lost is ever mistaken for what is there."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import random
@@ -344,10 +345,69 @@ async def test_one_command_at_a_time(tmp_path, data, take):
     assert json.loads((shelf.path / shelf.latest() / "manifest.json").read_text())["format"] == 1
 
 
-async def test_mail_in_files_of_its_own_is_refused(data, take):
-    (data / "blobs").write_text("maildir\n")
-    with pytest.raises(BackupError, match="keeps mail in maildir"):
-        take(data)
+class MaildirSite:
+    """A data directory whose bodies are files."""
+
+    def __init__(self, path, options):
+        self.path, self.options = path, dataclasses.replace(options, blobs="maildir")
+
+    async def commit(self, *txns):
+        store = open_local(self.path, self.options)
+        for txn in txns:
+            await store.writer.commit(txn)
+        await store.close()
+
+    async def bodies(self, path):
+        store = open_local(path, self.options)
+        rows = await store.reader.messages(ALICE, INBOX, await store.reader.uids(ALICE, INBOX))
+        found = [await store.reader.body(ALICE, row.blob) for row in rows]
+        await store.close()
+        return found
+
+    def files(self, where):
+        return sorted(path.name for path in where.glob("**/bodies/*") if path.is_file())
+
+
+async def test_bodies_in_files_are_copied_once_verified_and_restored(tmp_path, options, take, restore):
+    site = MaildirSite(tmp_path / "data", options)
+    await site.commit(*[intake(ALICE, data=letter(number)) for number in range(5)])
+    first = take(site.path)
+    assert (first.manifest.blobs, first.manifest.files) == ("maildir", 5)
+    kept = await site.bodies(site.path)
+    await site.commit(
+        intake(ALICE, data=letter(5)),
+        t.SetFlags(ALICE, INBOX, (1,), t.FlagChange.ADD, 8),
+        t.Expunge(ALICE, INBOX, (1,)),
+    )
+    second = take(site.path)
+    assert second.copied < second.manifest.database_length + 2 * len(letter(5))
+    assert verify(Shelf(tmp_path / "shelf"), database_file(), silent) == []
+    restore(tmp_path / "old", first.path.name)
+    restore(tmp_path / "new")
+    assert await site.bodies(tmp_path / "old") == kept
+    assert await site.bodies(tmp_path / "new") == [*kept[1:], letter(5)]
+    assert len(site.files(tmp_path / "shelf/bodies")) == 6
+    take(site.path, keep=1)
+    assert site.files(tmp_path / "shelf/bodies") == site.files(site.path / "maildir")
+    body = next((tmp_path / "shelf/bodies").glob("**/bodies/*"))
+    body.write_bytes(body.read_bytes()[:-1] + b"?")
+    (problem,) = verify(Shelf(tmp_path / "shelf"), database_file(), silent)
+    assert str(body) in problem.text
+    with pytest.raises(BackupError, match="is damaged"):
+        restore(tmp_path / "third")
+
+
+async def test_no_file_of_a_body_is_removed_while_a_backup_is_taken(tmp_path, options):
+    site = MaildirSite(tmp_path / "data", options)
+    store = open_local(site.path, site.options)
+    await store.writer.commit(append(INBOX, b"one\r\n\r\n", b"two\r\n\r\n"))
+    await store.writer.commit(t.SetFlags(ALICE, INBOX, (1, 2), t.FlagChange.ADD, 8))
+    with directory.keep_packs(site.path):
+        await store.writer.commit(t.Expunge(ALICE, INBOX, (1,)))
+        assert len(site.files(site.path)) == 2
+    await store.writer.commit(t.Expunge(ALICE, INBOX, (2,)))
+    assert site.files(site.path) == []
+    await store.close()
 
 
 async def test_no_pack_is_deleted_while_a_backup_is_taken(data, take):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from postrider.model.ports import Clock
-from postrider.ops.backup import keys
+from postrider.ops.backup import bodies, keys
 from postrider.ops.backup.shelf import (
     DATABASE,
     BackupError,
@@ -19,12 +20,22 @@ from postrider.ops.backup.shelf import (
     copy_hashed,
     sync_directory,
 )
-from postrider.store import directory
+from postrider.store import directory, kind
 from postrider.store.backup import DatabaseFile
+from postrider.store.maildir import ROOT
 from postrider.store.pack_files import pack_path
+from postrider.store.shape import StoreError
 
 #: What a restore brings into a data directory, in this order.
-_PLACES = (directory.keys_directory, directory.packs_directory, directory.database_path)
+_PLACES: tuple[Callable[[Path], Path], ...] = (
+    directory.keys_directory,
+    directory.packs_directory,
+    lambda data: data / ROOT,
+    lambda data: data / kind.NOTE,
+    directory.database_path,
+)
+#: More bodies than these that are wrong in one backup say nothing new.
+_ENOUGH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +61,7 @@ def verify(shelf: Shelf, database: DatabaseFile, progress: Progress, only: str =
             progress("databases", at, len(manifests))
             found += [Problem((name,), text) for text in _verify_database(shelf, database, name, manifest)]
         progress("databases", len(manifests), len(manifests))
-        return found
+        return found + _verify_bodies(shelf, database, manifests)
 
 
 def _verify_packs(shelf: Shelf, manifests: dict[str, Manifest], progress: Progress) -> list[Problem]:
@@ -76,6 +87,20 @@ def _verify_database(shelf: Shelf, database: DatabaseFile, name: str, manifest: 
     damaged += [f"pack {pack} was damaged when the backup was taken" for pack in manifest.damaged]
     packs = {held.id: shelf.packs / held.file for held in manifest.packs}
     return damaged + list(database.examine(file, {pack: path for pack, path in packs.items() if path.exists()}))
+
+
+def _verify_bodies(shelf: Shelf, database: DatabaseFile, manifests: dict[str, Manifest]) -> list[Problem]:
+    found: list[Problem] = []
+    known: Mapping[str, str] = {}
+    for name, manifest in manifests.items():
+        found += [Problem((name,), f"{path} was missing when the backup was taken") for path in manifest.missing]
+        try:
+            known = bodies.problems(shelf.path, database.files(shelf.path / name / DATABASE), known)
+        except StoreError:  # the database is damaged, which was told
+            continue
+        wrong = [text for path, text in known.items() if text and path not in manifest.missing]
+        found += [Problem((name,), text) for text in wrong[:_ENOUGH]]
+    return found
 
 
 def _wrong_file(path: Path, length: int, digest: str) -> str:
@@ -133,7 +158,9 @@ class Restore:
         return draft
 
     def _fill(self, draft: Path, name: str, manifest: Manifest) -> None:
-        total = manifest.database_length + sum(held.length for held in manifest.packs)
+        if manifest.blobs != kind.PACKS:
+            kind.decided(draft, manifest.blobs)
+        total = manifest.length
         done = 0
 
         def told(octets: int) -> None:
@@ -151,6 +178,8 @@ class Restore:
         got = copy_hashed(source, directory.database_path(draft), manifest.database_length, told)
         if got != (manifest.database_length, manifest.database_sha256):
             raise BackupError(f"{source} is damaged: its hash is not the manifest's")
+        if manifest.blobs != kind.PACKS:
+            bodies.restore(self.shelf.path, self.database.files(source), draft, manifest.missing, told)
 
     def _move_in(self, draft: Path) -> None:
         """The database last: without it there is nothing to open."""

@@ -3,6 +3,7 @@
     lock                            one command at a time
     packs/00000007-1f2e3d4c5b6a7988.pack   by number and hash; shared by all backups, never changed
     packs/index.jsonl               which file of the data directory became which of these
+    bodies/one.test/alice/bodies/1800000000.5f1c   bodies that are files of their own; shared and never changed too
     20261121T191500Z/mail.db        the database as it was at that moment
     20261121T191500Z/keys/          wrapped keys, where mail is encrypted
     20261121T191500Z/manifest.json  everything that belongs to this backup; written last
@@ -65,10 +66,21 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     database_length: int
     database_sha256: str
     packs: tuple[HeldPack, ...]
+    #: What the data directory keeps bodies in (store.kind); of those in files their number, and octets in all.
+    blobs: str = "packs"
+    files: int = 0
+    files_length: int = 0
     #: Hashes of the wrapped keys, by their files' names.
     keys: dict[str, str] = {}
     #: Packs that were missing or too short in the data directory already.
     damaged: tuple[int, ...] = ()
+    #: Bodies' files that were missing or too short in the data directory already.
+    missing: tuple[str, ...] = ()
+
+    @property
+    def length(self) -> int:
+        """Octets of all it consists of."""
+        return self.database_length + sum(held.length for held in self.packs) + self.files_length
 
 
 class Known(msgspec.Struct, frozen=True):

@@ -1,20 +1,20 @@
 """Takes a backup while the server runs: the database of one moment first, then the packs up to what it knows.
 
-Packs only ever grow, and what a backup took of one before is not read again: so a backup costs the database, the pack
-that is open, and the packs that were filled since the last one. While it runs, no pack of the data directory is
-deleted (store.directory.keep_packs).
+Packs only ever grow, bodies that are files never change, and what a backup took of them before is not read again: so a
+backup costs the database, the pack that is open, and what was filled and written since the last one. While it runs,
+neither packs nor bodies of the data directory are deleted (store.directory.keep_packs).
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from postrider.model.ports import Clock
-from postrider.ops.backup import keys
+from postrider.ops.backup import bodies, keys
 from postrider.ops.backup.shelf import (
     DATABASE,
     BackupError,
@@ -43,7 +43,7 @@ class Taken:
     @property
     def size(self) -> int:
         """Octets of the whole backup."""
-        return self.manifest.database_length + sum(pack.length for pack in self.manifest.packs)
+        return self.manifest.length
 
 
 @dataclass(slots=True)
@@ -63,8 +63,6 @@ class Backup:
         """
         if not directory.database_path(self.data).exists():
             raise BackupError(f"{self.data} is not a data directory: there is no {DATABASE} in it")
-        if (held := kind.decided(self.data)) != kind.PACKS:
-            raise BackupError(f"{self.data} keeps mail in {held}: backups hold {kind.PACKS} alone, export the mail")
         if self.shelf.path.resolve().is_relative_to(self.data.resolve()):
             raise BackupError(f"{self.shelf.path} is inside of {self.data}: both would be lost together")
         self.shelf.prepare()
@@ -72,6 +70,9 @@ class Backup:
             taken = self._take()
             if keep:
                 removed = tuple(self.shelf.remove_all_but(keep))
+                if removed:
+                    left = (self.shelf.path / name / DATABASE for name in self.shelf.names())
+                    bodies.prune(self.shelf.path, map(self.database.files, left))
                 taken = Taken(taken.path, taken.manifest, taken.copied, removed)
             return taken
 
@@ -83,6 +84,7 @@ class Backup:
         length, digest = copy_hashed(file, None, file.stat().st_size, lambda _: None)
         held = keys.take(self.data, draft)
         packs, damaged, copied = self._packs(found.packs)
+        taken = bodies.take(self.data, self.shelf.path, self.database.files(file), self._told())
         manifest = Manifest(
             taken=moment.isoformat(timespec="seconds"),
             version=version("postrider"),
@@ -94,8 +96,22 @@ class Backup:
             packs=packs,
             keys=held,
             damaged=damaged,
+            blobs=kind.decided(self.data),
+            files=taken.files,
+            files_length=taken.octets,
+            missing=tuple(taken.missing),
         )
-        return Taken(self.shelf.finish(draft, manifest), manifest, copied + length)
+        return Taken(self.shelf.finish(draft, manifest), manifest, copied + length + taken.copied)
+
+    def _told(self) -> Callable[[int], None]:
+        done = 0
+
+        def told(octets: int) -> None:
+            nonlocal done
+            done += octets
+            self.progress("bodies", done, 0)
+
+        return told
 
     def _packs(self, ends: Mapping[int, int]) -> tuple[tuple[HeldPack, ...], tuple[int, ...], int]:
         """Copy what is not on the shelf yet: (packs, those that are damaged, octets copied)."""

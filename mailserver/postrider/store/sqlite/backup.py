@@ -10,7 +10,7 @@ from typing import Any
 import apsw
 
 from postrider.store import directory, records
-from postrider.store.backup import Copied, Progress
+from postrider.store.backup import BodyFile, Copied, Progress
 from postrider.store.shape import Reason, StoreError
 from postrider.store.sqlite import database
 from postrider.store.values import QueueState
@@ -42,10 +42,25 @@ class SqliteFile:
         except apsw.Error as error:
             raise StoreError(Reason.UNAVAILABLE, f"the database cannot be copied: {error}") from error
 
+    def files(self, path: Path) -> Iterator[BodyFile]:
+        """Rows of bodies with a path."""
+        try:
+            db = _open_copy(path)
+            try:
+                rows: Any = db.execute(
+                    "SELECT path, start, start + size, hash FROM blob WHERE path != '' ORDER BY path"
+                )
+                for row in rows:
+                    yield BodyFile(*row)
+            finally:
+                db.close()
+        except apsw.Error as error:
+            raise StoreError(Reason.UNAVAILABLE, f"{path}: {error}") from error
+
     def examine(self, path: Path, packs: Mapping[int, Path]) -> Sequence[str]:
         """The database's own integrity check, and each body's record looked at where it should be."""
         try:
-            db = apsw.Connection(f"file:{path}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+            db = _open_copy(path)
             try:
                 found = [f"database: {row[0]}" for row in db.execute(f"PRAGMA integrity_check({_ENOUGH})")]
                 if found == ["database: ok"]:
@@ -73,6 +88,10 @@ class SqliteFile:
             db.pragma("journal_mode", "delete")
         finally:
             db.close()
+
+
+def _open_copy(path: Path) -> apsw.Connection:
+    return apsw.Connection(f"file:{path}?immutable=1", flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
 
 
 def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
@@ -104,9 +123,6 @@ def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
 
 def _misplaced(db: apsw.Connection, packs: Mapping[int, Path]) -> Iterator[str]:
     """Bodies whose record is not where the database says."""
-    ((files,),) = db.execute("SELECT count(*) FROM blob WHERE path != ''").fetchall()
-    if files:
-        yield f"{files} bodies are files of their own: backups do not hold them"
     now, fd = 0, -1
     try:
         rows: Any = db.execute("SELECT pack, start, hash FROM blob WHERE path = '' ORDER BY pack, start")
