@@ -219,3 +219,11 @@ async def test_a_refused_settlement_leaves_the_file_that_waits_in_the_queue(mail
         await maildirs.writer.commit(intake(deliver=(full,), settle=settled, count=False))
     assert refused.value.reason is Reason.OVER_QUOTA
     assert files(data) == waiting
+
+
+async def test_what_is_there_by_its_key_already_leaves_no_second_file(maildirs, data):
+    once = append(INBOX, b"once", key=b"k")
+    await maildirs.writer.commit(once)
+    before = files(data)
+    assert (await maildirs.writer.commit(once)).target == (1,)
+    assert files(data) == before

@@ -213,10 +213,8 @@ class SqliteCommitter:
         moment = self._options.clock.monotonic()
         if moment >= self._space_until:
             free, size = directory.free_space(self._path)
-            had, self._has_space = (
-                self._has_space,
-                free >= min(self._options.floor_bytes, int(size * self._options.floor_part)),
-            )
+            had = self._has_space
+            self._has_space = free >= min(self._options.floor_bytes, int(size * self._options.floor_part))
             self._space_until = moment + _SPACE_EVERY
             if had and not self._has_space:
                 self._emit("store.no_space", free=free)
@@ -249,6 +247,7 @@ class SqliteCommitter:
         db, now = self._db, self._now()
         sealing = self._sealing if self._sealing.on else None
         shredded: list[int] = []
+        unused: list[Location] = []
         counts: Counter[str] = Counter()
         db.execute("BEGIN IMMEDIATE")
         for at, txn in enumerate(txns):
@@ -268,9 +267,10 @@ class SqliteCommitter:
                 outcome.queue |= run.queue_changed
                 self._doomed |= run.doomed
                 shredded += run.shredded
+                unused += run.unused
             outcome.results[at] = result
         ledger.add_counts(db, counts)
-        self._note_packs(places, outcome.results)
+        self._note_packs(places, outcome.results, unused)
         self._commit_rows(bodies=any(places))
         if sealing and any(isinstance(txn, t.Release | t.Reinstate) for txn in txns):
             sealing.renamed()
@@ -313,8 +313,8 @@ class SqliteCommitter:
         self._journal.end_part(kept=not failed)
         return result
 
-    def _note_packs(self, places: list[list[Location]], results: list[object]) -> None:
-        """How far the packs are used now; bodies of refused transactions are dead."""
+    def _note_packs(self, places: list[list[Location]], results: list[object], unused: Sequence[Location]) -> None:
+        """How far the packs are used now; bodies of refused transactions are dead, and those that nobody needs."""
         ends: dict[int, int] = {}
         dead: Counter[int] = Counter()
         for some, result in zip(places, results, strict=True):
@@ -324,6 +324,9 @@ class SqliteCommitter:
                 ends[place.pack] = max(ends.get(place.pack, 0), place.end)
                 if isinstance(result, StoreError):
                     dead[place.pack] += place.header.length
+        for place in unused:
+            dead[place.pack] += place.header.length
+            self._journal.free(Place(place.pack, place.start, place.path))
         for pack, end in ends.items():
             self._db.execute(
                 "INSERT INTO pack (id, used, dead) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO UPDATE"

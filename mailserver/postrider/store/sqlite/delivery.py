@@ -75,10 +75,12 @@ def append(run: Running, txn: t.Append) -> t.Uids:
     """APPEND: all messages or none (RFC 3502 §6.3.11); what is there by its key already is not stored again."""
     folder = find_folder(run, txn.account, txn.mailbox_id)
     quota = (txn.quota_bytes, txn.domain_quota_bytes)
-    target = [
-        _known(run, folder, message.key) or add(run, txn.account, folder, Coming(message, place, quota))
-        for message, place in zip(txn.messages, run.places, strict=True)
-    ]
+    target: list[int] = []
+    for message, place in zip(txn.messages, run.places, strict=True):
+        uid = _known(run, folder, message.key)
+        if uid:
+            run.unused.append(place)
+        target.append(uid or add(run, txn.account, folder, Coming(message, place, quota)))
     row = run.one("SELECT uidvalidity, modseq FROM mailbox WHERE account_id = ? AND id = ?", *folder.key)
     return t.Uids(row[0], tuple(target), modseq=row[1])
 

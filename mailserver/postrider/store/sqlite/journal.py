@@ -100,11 +100,12 @@ class Journal:
             old: Any = update.old
             rows[table.key(old)] = None
             if new is None and table.name == "blob":
-                self._note_freed(Place(*self._place(old)))
+                self.free(Place(*self._place(old)))
         if new is not None:
             rows[table.key(new)] = table.row(new)
 
-    def _note_freed(self, place: Place) -> None:
+    def free(self, place: Place) -> None:
+        """A body that no row needs once this is committed."""
         if place.path:
             self._freed.append(place)
 

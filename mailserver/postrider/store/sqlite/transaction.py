@@ -29,6 +29,8 @@ class Running:
     now: int
     #: Where the bodies of the transaction were written, in its order.
     places: Sequence[Location] = ()
+    #: Those of them that no row needs: what they hold was there already.
+    unused: list[Location] = field(default_factory=list)
     #: Added to the rows of `counter` when the transaction is kept.
     counts: Counter[str] = field(default_factory=Counter)
     changed: set[Account] = field(default_factory=set)
