@@ -72,28 +72,32 @@ def send(server, *recipients, letter=LETTER):
         client.sendmail("alice@one.test", recipients, letter)
 
 
-def test_nobody_finds_it_on_the_disk(make_server, ca):
-    server = make_server(with_keys(snapshot(ca), "1"))
+def test_switched_on_nobody_finds_it_on_the_disk(make_server, ca):
+    server = make_server(snapshot(ca))
     data = server.directory / "data"
+    send(server, "bob@one.test", letter=LETTER.replace(MARK, "trombonist"))
+    (old,) = server.messages("bob@one.test", count=1)
+    server.publish(with_keys(server.snapshot, "1"))
+    wait_until((data / "keys" / "declared").is_symlink)
     send(server, "bob@one.test", "alice@one.test", "waits@nowhere.invalid")
-    (mail,) = server.messages("bob@one.test", count=1)
     with server.imap("bob@one.test") as client:
-        client.select_folder("INBOX")
         client.append("Drafts", LETTER.encode())
-        assert client.search(["TEXT", MARK]) == [1]
-        assert client.search(["SUBJECT", MARK]) == [1]
-        (row,) = client.fetch([1], ["ENVELOPE", "BODY.PEEK[]<0.40>"]).values()
+        client.select_folder("INBOX")
+        assert client.search(["TEXT", MARK]) == client.search(["SUBJECT", MARK]) == [2]
+        assert client.search(["TEXT", "nist"]) == [1, 2]
+        (row,) = client.fetch([2], ["ENVELOPE"]).values()
         assert MARK.encode() in row[b"ENVELOPE"].subject
+    messages = server.messages("bob@one.test", count=2)
+    assert messages[0] == old
     assert found(data) == []
     server.kill()
     assert found(data) == []
     server.start()
-    assert server.messages("bob@one.test", count=1) == [mail]
+    assert server.messages("bob@one.test", count=2) == messages
     assert found(data) == []
-    for path in data.glob("keys/????????"):
-        assert path.stat().st_mode & 0o077 == 0 or path.is_symlink()
 
 
+@pytest.mark.crash
 def test_a_shredded_account_is_gone_from_the_disk(make_server, ca):
     server = make_server(with_keys(snapshot(ca), "1"))
     data = server.directory / "data"
@@ -121,8 +125,6 @@ def test_a_shredded_account_is_gone_from_the_disk(make_server, ca):
                 else:
                     opened["readable"] += 1
     assert opened == {"shredded": 1, "readable": 1}
-    again = command("shred", "nobody@one.test", "--data", str(data), "--yes")
-    assert (again.returncode, "there is no account" in again.stderr) == (1, True)
     assert command("store", "verify", "--data", str(data)).returncode == 0
 
 
@@ -156,6 +158,7 @@ def test_keys_are_rotated_and_a_missing_one_concerns_its_own(make_server, ca):
     wait_until(lambda: masters_of(data) == {"3"})
 
 
+@pytest.mark.crash
 def test_backup_restore_and_rebuild_have_the_keys(make_server, ca, tmp_path):
     server = make_server(with_keys(snapshot(ca), "1"))
     data, shelf = server.directory / "data", tmp_path / "shelf"
@@ -178,29 +181,3 @@ def test_backup_restore_and_rebuild_have_the_keys(make_server, ca, tmp_path):
     server.start()
     assert server.messages("bob@one.test", count=1) == before
     assert found(data) == []
-
-
-def test_encryption_cannot_be_switched_off(make_server, ca):
-    declared = snapshot(ca)
-    server = make_server(with_keys(declared, "1"))
-    send(server, "bob@one.test")
-    server.kill()
-    server.publish(msgspec.structs.replace(declared, generation=9), wait=False)
-    with pytest.raises(AssertionError, match="cannot be switched off"):
-        server.start()
-
-
-def test_it_can_be_switched_on(make_server, ca):
-    server = make_server(snapshot(ca))
-    data = server.directory / "data"
-    send(server, "bob@one.test", letter=LETTER.replace(MARK, "trombonist"))
-    (old,) = server.messages("bob@one.test", count=1)
-    server.publish(with_keys(server.snapshot, "1"))
-    wait_until((data / "keys").exists)
-    send(server, "bob@one.test")
-    messages = server.messages("bob@one.test", count=2)
-    assert messages[0] == old
-    assert found(data) == []
-    with server.imap("bob@one.test") as client:
-        client.select_folder("INBOX")
-        assert client.search(["TEXT", "nist"]) == [1, 2]

@@ -142,8 +142,8 @@ class Group:
                 child.channel.say(Load(snapshot.generation))
 
     def _loaded(self) -> int | None:
-        """The generation that every front serves."""
-        loaded = [front.loaded for front in self._fronts.values()]
+        """The generation that every front serves, and the writer has the keys of."""
+        loaded = [child.loaded for child in (*self._fronts.values(), self._writer) if child]
         return min(loaded) if loaded and min(loaded) >= 0 else None
 
     async def _counted(self) -> Mapping[str, int]:
