@@ -26,7 +26,7 @@ from postrider.ingest.content import content
 from postrider.store import transactions as t
 from postrider.store.open import Options, open_local
 from postrider.store.ports import Store
-from postrider.store.values import LANES, Account, Blob, Body, account_of
+from postrider.store.values import LANES, Account, Blob, Body, Vanished, account_of
 
 NOON = 1_800_000_000
 ALICE, BOB, CAROL, DAVE = (
@@ -241,6 +241,8 @@ def plain(value: Any) -> Any:
     """A value of the store as JSON has it: structs by the names of their fields, octets as base64 or their hash."""
     if isinstance(value, Blob):  # its id is the store's own affair
         return value.size
+    if isinstance(value, Vanished):  # as it was told when the first picture was made
+        return {"modseq": value.modseq, "uids": [uid for first, last in value.runs for uid in range(first, last + 1)]}
     if isinstance(value, msgspec.Struct):
         return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     if isinstance(value, bytes):

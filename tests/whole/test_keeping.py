@@ -84,7 +84,9 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
     assert QUOTA - 2 * SIZE < used <= QUOTA
     assert {(code, text[:5]) for code, text in refused} <= {(452, b"4.2.2")}
     counters = server.counters()
-    assert counters["delivered"] + counters["queued"] == counters["accepted"] == 2 * SENDERS * EACH - len(refused)
+    assert counters["delivered"] + counters["queued"] == counters["accepted"]
+    # While it took, each of the two may have been warned at 80 and at 95 %.
+    assert counters["accepted"] - (2 * SENDERS * EACH - len(refused)) in range(5)
     assert re.search(r" 200\.0 kB +9\d % ", command(server, "usage", "bob@one.test"))
 
     # A generation is asked for its quotas at once.
