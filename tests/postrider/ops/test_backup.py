@@ -443,6 +443,29 @@ async def test_a_folder_without_room_for_a_jump_gets_a_new_uidvalidity(tmp_path,
         await one.close()
 
 
+async def test_after_a_restore_everything_can_be_told_a_slice_at_a_time(tmp_path, data, options, take, restore):
+    store = open_local(data, options)
+    await store.writer.commit(append(INBOX, *[b"x"] * 9))
+    before = await store.reader.mailbox(ALICE, INBOX)
+    since, uids = before.modseq, list(await store.reader.uids(ALICE, INBOX))
+    take(data)
+    await store.close()
+    restore(tmp_path / "new")
+    again = open_local(tmp_path / "new", options)
+    told, gone, more = [], [], True
+    while more:
+        some = await again.reader.changes(ALICE, INBOX, since, limit=2)
+        assert len(some.changed) <= 2
+        told += [row.uid for row in some.changed]
+        gone += some.vanished
+        since, more = some.modseq, some.more
+    folder = await again.reader.mailbox(ALICE, INBOX)
+    assert sorted(told) == uids
+    assert [one.runs[-1] for one in gone] == [(before.uidnext, folder.uidnext - 1)]
+    assert since == folder.modseq
+    await again.close()
+
+
 async def test_nothing_new_lies_among_the_uids_of_a_copy_that_was_under_way(tmp_path, data, options, take, restore):
     """Its rows are cleared away, and what lies among them would go too."""
     store = open_local(data, options)

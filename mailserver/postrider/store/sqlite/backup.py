@@ -23,6 +23,7 @@ _ENOUGH = 20
 UID_JUMP, UIDS_A_SECOND, MOST_UIDS = 1 << 20, 10_000, 1 << 28
 FOLDER_JUMP, MOST_FOLDERS = 1 << 16, 1 << 22
 JUMP = 1 << 32
+_SPREAD = 1 << 20
 _LAST_UID = (1 << 32) - 1
 
 
@@ -178,9 +179,11 @@ def _renew(db: apsw.Connection, now: int, lost: int) -> None:
     for folder in full:  # no room to jump: clients forget all they know of it
         ((value,),) = db.execute("UPDATE sequence SET value = value + 1 WHERE name = 'uidvalidity' RETURNING value")
         db.execute("UPDATE mailbox SET uidvalidity = ? WHERE account_id = ? AND id = ?", (value, *folder))
-    # Flags that changed after the backup are as they were before: so every message has changed.
-    for table in ("mailbox", "message", "seen", "thing", "change"):
+    # Flags that changed after the backup are as they were before: so every message has changed. Each has a modseq of
+    # its own, or nearly: a million with the same one could not be told a slice at a time.
+    for table in ("mailbox", "seen", "thing", "change"):
         db.execute(f"UPDATE {table} SET modseq = {present}")
+    db.execute(f"UPDATE message SET modseq = {present} - (uid & ?)", (_SPREAD - 1,))
     # A compaction that was under way never was.
     db.execute("DELETE FROM pack WHERE state = 'copying'")
 
