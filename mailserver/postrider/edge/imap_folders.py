@@ -60,7 +60,12 @@ async def _claim_recent(session: ImapSession, row: MailboxRow, *, read_only: boo
     r"""From which UID on messages are \Recent to this session; those that nobody claimed (RFC 3501 §2.3.2)."""
     if read_only or row.recent >= row.uidnext:
         return row.recent
-    return (await session.user.actions.take_recent(row.id)).first
+    try:
+        return (await session.user.actions.take_recent(row.id)).first
+    except StoreError as error:
+        if error.reason is not Reason.NO_SPACE:
+            raise
+        return row.recent  # on a full disk mail can be read and expunged; the next SELECT claims it
 
 
 async def _count_recent(session: ImapSession, row: MailboxRow, first: int) -> int:

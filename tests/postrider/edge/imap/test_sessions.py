@@ -8,6 +8,7 @@ import msgspec
 
 from postrider.accounts.directory import Directory
 from postrider.edge import imap_session
+from postrider.store.transactions import Reason, StoreError, TouchRecent
 
 MESSAGE = b"Subject: one\r\n\r\nbody\r\n"
 
@@ -33,6 +34,26 @@ async def test_expunge_is_told_only_when_numbers_may_change(connect):
         assert told(await two.ask("NOOP")) == [b"* 2 EXPUNGE"]
         assert told(await two.ask("FETCH 2 UID")) == [b"* 2 FETCH (UID 3)"]
         assert told(await one.ask("NOOP")) == [b"* 2 FETCH (UID 3 FLAGS (\\Flagged \\Recent))"]
+
+
+async def test_a_folder_is_opened_on_a_full_disk(connect, site, monkeypatch):
+    """What is \\Recent cannot be written down then; the next SELECT does."""
+    commit = site.store.writer.commit
+
+    async def full(txn):
+        if isinstance(txn, TouchRecent):
+            raise StoreError(Reason.NO_SPACE)
+        return await commit(txn)
+
+    await site.deliver(MESSAGE)
+    async with connect() as one:
+        with monkeypatch.context() as patch:
+            patch.setattr(site.store.writer, "commit", full)
+            opened = await one.ask("SELECT INBOX")
+            assert b"* 1 RECENT\r\n" in opened
+            assert b"OK [READ-WRITE]" in opened[-1]
+        assert b"* 1 RECENT\r\n" in await one.ask("SELECT INBOX")
+        assert b"* 0 RECENT\r\n" in await one.ask("SELECT INBOX")
 
 
 async def test_new_mail_and_flags_reach_other_sessions(connect, site):
