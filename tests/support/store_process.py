@@ -1,25 +1,35 @@
 """A writer in a process of its own, with small packs and a short WAL: python store_process.py DATA SOCKET [HOW...].
 
 `compacting`: it looks all the time whether packs can be compacted, and keeps no empty ones. `maildir`: a fresh
-directory has its bodies in files.
+directory has its bodies in files. `encrypted`: mail is.
 """
 
 import signal
 import sys
+from pathlib import Path
 
-from postrider.store.open import Options, open_writer
+from stored import MASTERS
+
+from postrider.store.open import Options, keyring, open_writer
 from postrider.store.sqlite import compaction
 from postrider.telemetry.events import Events
 
 #: So that a short run rolls packs and brings the WAL in.
 SMALL = {"allow_tmpfs": True, "measure_sync": False, "pack_size": 256 * 1024, "wal_size": 400 * 1024}
 
+
+def keys_of(data, how=("encrypted",)):
+    """The keys of an encrypted directory, None of any other."""
+    return keyring(Path(data), MASTERS) if "encrypted" in how else None
+
+
 if __name__ == "__main__":
     data, socket, *how = sys.argv[1:]
     if "compacting" in how:
         compaction._LOOK_EVERY, compaction.GRACE = 0.05, 0
     blobs = "maildir" if "maildir" in how else ""
-    server = open_writer(data, Options(events=Events(), wait=0, blobs=blobs, **SMALL))
+    options = Options(events=Events(), wait=0, blobs=blobs, keys=keys_of(data, how), **SMALL)
+    server = open_writer(data, options)
     signal.signal(signal.SIGTERM, lambda *_: server.stop())
     server.listen(socket)
     server.run()

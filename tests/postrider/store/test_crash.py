@@ -60,7 +60,8 @@ class Load:
 
     async def verify(self, data, acknowledged=None):
         """Everything acknowledged is there, once and whole; returns what is not."""
-        store = open_local(data, Options(**store_process.SMALL, die=sync_failed))
+        keys = store_process.keys_of(data) if (data / "keys").exists() else None
+        store = open_local(data, Options(**store_process.SMALL, die=sync_failed, keys=keys))
         lost = []
         seen = set()
         for account in ACCOUNTS:
@@ -94,7 +95,7 @@ def place():
     ("rounds", "messages"),
     [pytest.param(3, 0, id="slice"), pytest.param(25, 10_000, id="all", marks=pytest.mark.crash)],
 )
-@pytest.mark.parametrize("blobs", ["packs", "maildir"])
+@pytest.mark.parametrize("blobs", ["packs", "maildir", "encrypted"])
 async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages, blobs):
     load = Load(1)
     data = place / "data"
@@ -113,14 +114,16 @@ async def test_kill_loses_nothing_that_was_acknowledged(place, rounds, messages,
         done += 1
     assert len(load.acknowledged) > rounds
     assert (data / "maildir").exists() == (blobs == "maildir")
+    assert (data / "keys").exists() == (blobs == "encrypted")
 
 
 async def traced_load(place, count, blobs="packs"):
     """Run a writer under strace with sessions on it; returns the load and the trace."""
     data = place / "data"
-    await open_local(data, Options(**store_process.SMALL, blobs=blobs)).close()
+    kind = "maildir" if blobs == "maildir" else ""
+    await open_local(data, Options(**store_process.SMALL, blobs=kind)).close()
     shutil.copytree(data, place / "before")
-    trace = Traced(place / "trace", *writer(data))
+    trace = Traced(place / "trace", *writer(data, how=[blobs]))
     store = await connect(data, place / "s")
     load = Load(2)
     await asyncio.gather(*(load.deliver(store, count) for _ in range(6)))
@@ -161,7 +164,7 @@ async def losses(place, load, trace, images, deaf=None):
 @pytest.mark.parametrize(
     ("count", "images"), [pytest.param(12, 10, id="slice"), pytest.param(60, 100, id="all", marks=pytest.mark.crash)]
 )
-@pytest.mark.parametrize("blobs", ["packs", "maildir"])
+@pytest.mark.parametrize("blobs", ["packs", "maildir", "encrypted"])
 async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, images, blobs):
     load, trace = await traced_load(place, count, blobs)
     assert await losses(place, load, trace, images) == 0
@@ -169,7 +172,15 @@ async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, imag
 
 @needs_strace
 @pytest.mark.crash
-@pytest.mark.parametrize(("deaf", "blobs"), [(".pack", "packs"), ("-wal", "packs"), (tuple("0123456789"), "maildir")])
+@pytest.mark.parametrize(
+    ("deaf", "blobs"),
+    [
+        (".pack", "packs"),
+        ("-wal", "packs"),
+        (tuple("0123456789"), "maildir"),
+        (tuple("0123456789acdef"), "encrypted"),  # but for mail.db
+    ],
+)
 async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf, blobs):
     load, trace = await traced_load(place, 20, blobs)
     assert await losses(place, load, trace, 20, deaf) > 5
