@@ -7,6 +7,7 @@ import hashlib
 import os
 import random
 import resource
+import secrets
 import shutil
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from bench import slow_sync
 from bench.processes import usage
 from postrider.ingest.content import content
 from postrider.store import transactions as t
+from postrider.store.maildir import ROOT, MaildirWriter
 from postrider.store.open import Options, connect, open_writer
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.values import Body, account_of
@@ -55,6 +57,7 @@ WAYS = (
     *(Way(f"batches of {size}", "batches", size, size / 64) for size in (1, 16, 64)),
     *(Way(f"batches of {size}, scanned", "scanned", size, size / 64) for size in (1, 16, 64)),
     *(Way(f"2 fronts, {sessions} sessions", "fronts", sessions) for sessions in (10, 50, 200)),
+    *(Way(f"Maildirs, batches of {size}", "maildirs", size, 1 / 16) for size in (1, 16, 64)),
     Way("a file a message", "files", 1, 1 / 16),
 )
 #: Messages of a run at least.
@@ -140,7 +143,16 @@ def message(number: int, *, scan: bool = False) -> t.Intake:
 
 def batches(place: Path, size: int, count: int, *, scan: bool = False) -> Figure:
     """The committer alone, `size` messages at once."""
-    committer = SqliteCommitter(place, Options(measure_sync=False))
+    return _commits(SqliteCommitter(place, Options(measure_sync=False)), size, count, scan=scan)
+
+
+def maildirs(place: Path, size: int, count: int) -> Figure:
+    """The same with bodies in files."""
+    writer = MaildirWriter(place / ROOT, lambda: secrets.token_hex(10))
+    return _commits(SqliteCommitter(place, Options(measure_sync=False), writer), size, count)
+
+
+def _commits(committer: SqliteCommitter, size: int, count: int, *, scan: bool = False) -> Figure:
     committer.commit([message(number) for number in range(len(ACCOUNTS))])
     start, before = time.perf_counter(), _cpu()
     for first in range(0, count, size):
@@ -218,7 +230,7 @@ def _cpu() -> float:
 
 
 _RUNS: Mapping[str, Callable[[Path, int, int], Figure | None]] = {
-    way.__name__: way for way in (batches, scanned, fronts, files, serve)
+    way.__name__: way for way in (batches, scanned, fronts, maildirs, files, serve)
 }
 
 if __name__ == "__main__":

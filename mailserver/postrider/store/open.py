@@ -122,10 +122,10 @@ def _committer(path: Path, options: Options) -> SqliteCommitter:
 
 def _with_files(path: Path, options: Options) -> SqliteCommitter:
     """The one of a directory with Maildirs; what the last writer had written when it was killed is removed."""
-    root, since = path / maildir.ROOT, files.last_commit(directory.database_path(path))
-    committer = SqliteCommitter(path, options, MaildirWriter(root, _unique))
+    since = files.last_commit(path)
+    committer = SqliteCommitter(path, options, MaildirWriter(path / maildir.ROOT, _unique))
     try:
-        files.remove_unneeded(directory.database_path(path), root, since)
+        files.remove_unneeded(path, since)
     except BaseException:
         committer.close()
         raise
@@ -172,7 +172,7 @@ def compact(path: Path, options: Options, dead_part: float) -> tuple[int, int]:
     committer = _committer(path, options)
     try:
         done = committer.compact(dead_part)
-        files.remove_unneeded(directory.database_path(path), path / maildir.ROOT)
+        files.remove_unneeded(path)
         return done
     finally:
         committer.close()

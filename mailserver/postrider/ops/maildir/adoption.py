@@ -124,6 +124,7 @@ class Adoption:
     def _ripe(self, where: Path, paths: Sequence[str]) -> tuple[list[Dropped], bool]:
         """Files that can be taken now, and whether there are some that can be later."""
         now, moment = self._taking.clock.now(), self._taking.clock.monotonic()
+        most = self._taking.actions().allowed.quota_bytes
         self._refused = {one: until for one, until in self._refused.items() if until > moment}
         ripe: list[Dropped] = []
         soon = False
@@ -137,6 +138,9 @@ class Adoption:
                 continue
             one = _dropped(path, status)
             if now - status.st_ctime < SETTLED or one in self._refused:
+                soon = True
+            elif 0 < most < status.st_size:  # nobody has to copy it to know
+                self._refuse(where, one, Reason.OVER_QUOTA)
                 soon = True
             else:
                 ripe.append(one)

@@ -60,6 +60,8 @@ class Keeper:
         self._failed: dict[Account, float] = {}
         self._work = asyncio.Event()
         self._seen: Directory | None = None
+        #: Whether nothing is shown of accounts that are not declared.
+        self._tidy = False
 
     async def run(self) -> None:
         """Keep them until cancelled."""
@@ -77,7 +79,7 @@ class Keeper:
 
     # -- who there is ------------------------------------------------------------------------------------------------
 
-    async def _renew(self) -> None:
+    def _renew(self) -> None:
         """Take the present generation in: who is new, who is gone."""
         directory = self._ports.directory()
         if directory is self._seen:
@@ -94,7 +96,13 @@ class Keeper:
             self._watching[account] = asyncio.create_task(self._watch(account))
             self._new[account] = None
         self._work.set()
-        await asyncio.to_thread(_clear_others, self._ports.root, set(map(account_directory, declared)))
+        self._tidy = False
+
+    async def _clear_others(self) -> None:
+        """Take down what is shown of accounts that are not declared, once nobody is at work for one of them."""
+        if not self._tidy and self._busy <= self._maildirs.keys():
+            self._tidy = True
+            await asyncio.to_thread(_clear_others, self._ports.root, set(map(account_directory, self._maildirs)))
 
     def _maildir(self, account: Account) -> AccountMaildir:
         ports = self._ports
@@ -119,6 +127,8 @@ class Keeper:
     # -- what there is to do -----------------------------------------------------------------------------------------
 
     def _wake(self, account: Account, *, look: bool) -> None:
+        if account in self._failed:  # its time comes
+            return
         if account not in self._new:
             self._urgent[account] = look or self._urgent.get(account, False)
         else:  # its first full pass is wanted now
@@ -157,18 +167,23 @@ class Keeper:
         try:
             await (maildir.look() if look else maildir.follow())
         except (StoreError, OSError) as error:
-            if self._maildirs.get(account) is not maildir:  # it is not declared any more
-                return
-            self._ports.events.emit("maildir.failed", account=account, reason=str(error))
-            self._maildirs[account] = self._maildir(account)  # it begins anew, with a full pass
-            self._failed[account] = self._ports.clock.monotonic() + _AGAIN
+            if self._maildirs.get(account) is maildir:  # else it is not declared any more
+                self._fail(account, error)
+
+    def _fail(self, account: Account, error: Exception) -> None:
+        """Something is wrong with one account: it begins anew a little later, with a full pass."""
+        self._ports.events.emit("maildir.failed", account=account, reason=str(error))
+        self._maildirs[account] = self._maildir(account)
+        self._failed[account] = self._ports.clock.monotonic() + _AGAIN
+        self._urgent.pop(account, None)
 
     async def _look_around(self) -> None:
         """Look round and round at whose directories somebody was at work."""
         clock = self._ports.clock
         while True:
             began = clock.monotonic()
-            await self._renew()
+            self._renew()
+            await self._clear_others()
             accounts = list(self._maildirs)
             for start in range(0, len(accounts), _STEP):
                 step = clock.monotonic()
@@ -184,10 +199,13 @@ class Keeper:
         if self._failed.get(account, 0.0) > self._ports.clock.monotonic():
             return
         self._failed.pop(account, None)
-        if maildir.touched():
-            self._wake(account, look=True)
-        elif await maildir.is_behind():  # a hint may be lost
-            self._wake(account, look=False)
+        try:
+            if maildir.touched():
+                self._wake(account, look=True)
+            elif await maildir.is_behind():  # a hint may be lost
+                self._wake(account, look=False)
+        except (StoreError, OSError) as error:
+            self._fail(account, error)
 
 
 def _clear_others(root: Path, declared: Collection[str]) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import apsw
 
-from postrider.store.maildir import BODIES, QUEUE
+from postrider.store import directory
+from postrider.store.maildir import BODIES, QUEUE, ROOT
 from postrider.store.sqlite import database
 
 #: Seconds that a file may be older than the last COMMIT, and be what that COMMIT was for.
@@ -24,12 +25,12 @@ def body_files(root: Path, since: int = 0) -> Iterator[str]:
 
     Raises OSError.
     """
-    for directory in _directories(root):
-        if since and directory.stat().st_mtime < since:  # nothing has come or gone
+    for where in _directories(root):
+        if since and where.stat().st_mtime < since:  # nothing has come or gone
             continue
-        with os.scandir(directory) as entries:
+        with os.scandir(where) as entries:
             names = sorted(entry.name for entry in entries)
-        holder = directory.relative_to(root)
+        holder = where.relative_to(root)
         yield from (f"{holder}/{name}" for name in names if written(name) >= since)
 
 
@@ -52,22 +53,24 @@ def unneeded(db: apsw.Connection, root: Path, since: int = 0) -> Iterator[str]:
         yield from sorted(some)
 
 
-def remove_unneeded(database_path: Path, root: Path, since: int = 0) -> int:
-    """Remove them; how many there were. Nobody must be writing. Raises OSError, apsw.Error."""
-    db = database.open_reader(database_path)
-    removed = 0
+def remove_unneeded(data: Path, since: int = 0) -> None:
+    """Remove them from a data directory, unless a backup is being taken. Nobody must be writing.
+
+    Raises OSError, apsw.Error.
+    """
+    db = database.open_reader(directory.database_path(data))
     try:
-        for path in unneeded(db, root, since):
-            (root / path).unlink(missing_ok=True)
-            removed += 1
+        with directory.may_delete_packs(data) as allowed:
+            for path in unneeded(db, data / ROOT, since) if allowed else ():
+                (data / ROOT / path).unlink(missing_ok=True)
     finally:
         db.close()
-    return removed
 
 
-def last_commit(database_path: Path) -> int:
+def last_commit(data: Path) -> int:
     """About when something was committed last, seconds since the epoch, a little earlier; 0 without a database."""
-    parts = (database_path, database_path.with_name(f"{database_path.name}-wal"))
+    path = directory.database_path(data)
+    parts = (path, path.with_name(f"{path.name}-wal"))
     times = [int(part.stat().st_mtime) for part in parts if part.exists()]
     return max(times, default=MARGIN) - MARGIN
 

@@ -119,7 +119,7 @@ class Verification:
         self._keys = keys
         self._packs = directory.packs_directory(path)
         self._root = path / ROOT
-        self._since = last_commit(directory.database_path(path))
+        self._since = last_commit(path)
         self._blobs = blobs
         self._progress = progress
         self._db = database.open_reader(directory.database_path(path))
