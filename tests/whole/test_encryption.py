@@ -151,6 +151,7 @@ def test_keys_are_rotated_and_a_missing_one_concerns_its_own(make_server, ca):
             client.fetch([1], ["ENVELOPE"])
         assert client.fetch([1], ["FLAGS"])
     assert "store.keys_missing" in (server.directory / "log").read_text()
+    assert "postrider_store_keys_missing 2.0" in server.get("/metrics", "metrics")[1]  # Bob's and the queue's
     server.publish(with_keys(server.snapshot, "3", "2"))
     assert server.messages("bob@one.test", count=1) == [mail]
     send(server, "bob@one.test")

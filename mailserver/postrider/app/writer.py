@@ -15,6 +15,7 @@ from postrider.store import open as stores
 from postrider.store.blobs import SyncFailed
 from postrider.store.directory import CannotOpen
 from postrider.store.keys import QUEUE
+from postrider.store.kind import PACKS
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
@@ -70,8 +71,9 @@ class WriterWork:
         except (child.NoSnapshot, BadSnapshot, OSError):  # no reason to end the group: the keys go on as they are
             self._events.emit("server.failure", where="keys", exc_info=True)
             return
-        self._keys.follow(snapshot)
-        await self._rotate()
+        if self._settings.storage.blobs == PACKS:  # files for other programs are not encrypted (contract.check)
+            self._keys.follow(snapshot)
+            await self._rotate()
 
     async def drain(self, seconds: float) -> None:
         """Answer what was received, then let the data directory go."""

@@ -172,8 +172,15 @@ class Indexer:
         return folder, folder.indexed >= mailbox.uidnext - 1
 
     async def _put(self, index: Index, folder: Folder, uids: Sequence[int], upto: int) -> None:
-        rows = await self._ports.reader.messages(folder.account, folder.mailbox, uids) if uids else ()
         documents: list[Document] = []
+        try:
+            rows = await self._ports.reader.messages(folder.account, folder.mailbox, uids) if uids else ()
+        except StoreError:
+            account = await self._ports.reader.account(folder.account)
+            if account is None or not account.encrypted:
+                raise
+            rows = ()  # its key is missing: no other account waits for it
+            documents += [_unread(uid) for uid in uids]
         size = 0
         for row in rows:
             found = await self._document(folder.account, row)
@@ -188,15 +195,15 @@ class Indexer:
         self._ports.metrics.count("postrider_search_indexed_total", len(documents))
 
     async def _document(self, account: Account, row: MessageRow) -> Document:
-        if row.sealed:  # what is encrypted is in no index: whoever searches looks
-            return Document(row.uid, {}, whole=False)
+        if row.sealed:  # what is encrypted is in no index
+            return _unread(row.uid)
         reader = self._ports.reader
         try:
             content = await content_of(reader, account, row)
             header = await header_of(reader, account, row, content)
             return document(row.uid, header, await texts_of(reader, account, row, content))
-        except StoreError:  # it cannot be read now; whoever searches looks again
-            return Document(row.uid, {}, whole=False)
+        except StoreError:  # it cannot be read now
+            return _unread(row.uid)
 
     async def _clean(self, index: Index, folder: Folder, mailbox: MailboxRow) -> None:
         """Take out what was expunged; where that is little and the folder large, later."""
@@ -220,3 +227,8 @@ class Indexer:
             while not index.forget(folder):  # noqa: ASYNC110 -- others run after each slice
                 await asyncio.sleep(0)
             self._cleaned.pop(folder.id, None)
+
+
+def _unread(uid: int) -> Document:
+    """A message of which the index has nothing: whoever searches looks."""
+    return Document(uid, {}, whole=False)

@@ -7,6 +7,7 @@ from typing import Any
 from postrider.store.cells import Cell, is_sealed, opened
 from postrider.store.codecs import BadFrame
 from postrider.store.keys import Keys
+from postrider.store.records import KEY_NONE
 from postrider.store.values import Blob, FlagRow, MailboxRow, MessageRow, QueueRow
 
 QUEUE_COLUMNS = (
@@ -20,7 +21,7 @@ MAILBOX_COLUMNS = (
 )
 MESSAGE_COLUMNS = (
     "uid, message.modseq, flags, keywords, message.size, received, saved, email.id, coalesce(thread_id, email.id),"
-    " prefix, blob_id, blob.size, cached"
+    " prefix, blob_id, blob.size, cached, key_id"
 )
 
 
@@ -51,8 +52,11 @@ def mailbox_row(row: Any) -> MailboxRow:
 
 def message_row(row: Any, keys: Keys) -> MessageRow:
     """From MESSAGE_COLUMNS. Raises KeyMissing, BadFrame."""
-    uid, modseq, flags, keywords, size, received, saved, email_id, thread_id, prefix, blob_id, blob_size, cached = row
-    sealed = is_sealed(cached) or is_sealed(prefix)
+    (
+        uid, modseq, flags, keywords, size, received, saved, email_id, thread_id, prefix, blob_id, blob_size, cached,
+        key_id,
+    ) = row  # fmt: skip
+    sealed = key_id != KEY_NONE or is_sealed(cached)
     if sealed:
         prefix = opened(keys, Cell.PREFIX, blob_id, prefix)
         try:
