@@ -201,14 +201,17 @@ class PackFile:
         return offset
 
     def clear_ahead(self) -> None:
-        """Write zeros where the next records go, if there are none. Raises OSError.
+        """Write zeros where the next records go, if there are none and it can be done.
 
         Blocks that were only allocated have the file system's own journal written at the sync that first fills them:
         a sync takes a third longer then, and longer than the zeros cost where little is written at once.
         """
         if self.end > self._cleared:
             self._dirty = True
-            self._cleared = self.end + os.pwrite(self.fd, _ZEROS[: self.limit - self.end], self.end)
+            try:
+                self._cleared = self.end + os.pwrite(self.fd, _ZEROS[: self.limit - self.end], self.end)
+            except OSError:  # the disk is full: the next records may still find room
+                self._cleared = self.limit
 
     def write_stream(self, subject: Subject, pieces: Iterator[bytes], date: int) -> Location:
         """Write a record from its frames, of which there is one at least; its header comes last, when all is known.
@@ -228,6 +231,15 @@ class PackFile:
         place = Location(self.id, start, header)
         self.end = self.write([bytes(place.end - end)], end)
         return place
+
+    def take_back(self, place: Location) -> None:
+        """Put zeros in the place of the last record, durably. Raises SyncFailed."""
+        try:
+            self.end = place.start
+            self.write([bytes(place.header.length)], self.end)
+        except OSError as error:
+            raise SyncFailed(f"a record of pack {self.id} cannot be taken back: {error}") from error
+        self.sync()
 
     def sync(self) -> None:
         """Make durable what was written into the preallocated file. Raises SyncFailed."""

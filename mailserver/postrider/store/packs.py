@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,14 +37,13 @@ _LITTLE = 256 * 1024
 class Recovered:
     """What opening found behind the last committed record.
 
-    `orphans` are whole records nobody knows, `cut` bytes that were no record any more, `batch` the last batch
-    of the journal among the orphans.
+    `orphans` are whole records nobody knows, `cut` bytes that were no record any more, or one of a batch that was
+    never committed.
     """
 
     pack: int
     orphans: int
     cut: int
-    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +88,12 @@ class Packs:
         """Where the next record goes."""
         return self._open.end
 
-    def open(self, known: Mapping[int, int], now: int) -> Recovered:
+    def open(self, known: Mapping[int, int], now: int, batch: int = sys.maxsize) -> Recovered:
         """Go on where the last writer stopped. `known` maps packs to the end of their last committed record.
 
-        Whole records behind that end stay, as bytes nobody refers to; from the first one that is not whole the file
-        is cut and zeroed. Raises OSError, SyncFailed.
+        Whole records behind that end stay, as bytes nobody refers to; from the first one that is not whole, or is the
+        journal's of a batch after `batch`, the last that was committed, the file is cut and zeroed.
+        Raises OSError, SyncFailed.
         """
         present = pack_ids(self.directory)
         while present and present[-1] not in known and not is_pack(self.directory, present[-1]):
@@ -102,19 +103,19 @@ class Packs:
             self._start(newest + 1, now)
             return Recovered(self.pack, 0, 0)
         end = max(known.get(newest, 0), FILE_HEADER.size)
-        orphans = batch = 0
+        orphans = 0
         fd = os.open(pack_path(self.directory, newest), os.O_RDONLY | os.O_CLOEXEC)
         try:
             for start, header, raw in scan(fd, end):
+                if header.kind == KIND_JOURNAL and journal.unpack_about(raw).batch > batch:
+                    break
                 orphans += 1
-                if header.kind == KIND_JOURNAL:
-                    batch = max(batch, journal.unpack_about(raw).batch)
                 end = start + header.length
             cut = used_behind(fd, end)
         finally:
             os.close(fd)
         self._file = PackFile.reopen(self.directory, newest, end, self.size)
-        return Recovered(newest, orphans, cut, batch)
+        return Recovered(newest, orphans, cut)
 
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
         """Write bodies behind each other, unsynced. A body that is not what it says is refused in its place.
@@ -132,6 +133,10 @@ class Packs:
         (place,) = self._write([_Entry(body, about, KIND_JOURNAL, codec)], now)
         assert isinstance(place, Location)  # noqa: S101 -- only a body with a path can be refused
         return place
+
+    def take_back(self, place: Location) -> None:
+        """Remove, durably, the record that was written last. Raises SyncFailed."""
+        self._open.take_back(place)
 
     def sync(self) -> None:
         """Make durable what append wrote. Raises SyncFailed."""

@@ -11,7 +11,7 @@ import msgspec
 
 from postrider.store import journal, records
 from postrider.store.journal import About
-from postrider.store.pack_files import is_pack, pack_ids, pack_path, read_frames, read_head
+from postrider.store.pack_files import check_frames, is_pack, pack_ids, pack_path, read_frames, read_head
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
 
 #: Octets that are looked through at a time.
@@ -57,13 +57,15 @@ class Entry:
 class Survey:
     """What there is: the end of each pack's last record, the journal, what is damaged.
 
-    `torn`: what power loss may have left behind the last whole record; nobody was told that it is there.
+    `torn`: what power loss may have left behind the last whole record; nobody was told that it is there. `unsynced`:
+    the journal's record of a batch whose bodies are torn, which never came to be committed.
     """
 
     used: dict[int, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     damage: list[Damage] = field(default_factory=list)
     torn: list[Damage] = field(default_factory=list)
+    unsynced: Entry | None = None
 
 
 def look_through(directory: Path, progress: Progress) -> Survey:
@@ -83,6 +85,8 @@ def look_through(directory: Path, progress: Progress) -> Survey:
             survey.torn = []
         if pack != ids[-1]:
             survey.damage += survey.torn
+    if ids:
+        _find_unsynced(survey, directory, ids[-1])
     progress("reading packs", len(ids), len(ids))
     return survey
 
@@ -134,6 +138,43 @@ def _enter(survey: Survey, directory: Path, found: Found) -> Damage | None:
         survey.entries.append(Entry(about, found.pack, found.start, found.header.length))
     survey.used[found.pack] = found.start + found.header.length
     return None
+
+
+def _find_unsynced(survey: Survey, directory: Path, pack: int) -> None:
+    """Note the journal's last record when bodies before it are not whole.
+
+    One sync makes bodies and record durable: so the power went before it, and nobody was told that they are there.
+    """
+    last = max((one for one in survey.entries if not one.about.snapshot), key=lambda one: one.about.batch, default=None)
+    if last is None or last.pack != pack:
+        return
+    before = 0
+    batch: list[Found | Damage] = []
+    for found in read_pack(directory, pack):
+        if found.start >= last.start:
+            break
+        if isinstance(found, Found) and found.header.kind == KIND_JOURNAL:
+            before = found.start
+            batch.clear()
+        else:
+            batch.append(found)
+    with pack_path(directory, pack).open("rb") as file:
+        if all(_is_whole(file.fileno(), found) for found in batch):
+            return
+    survey.unsynced = last
+    late = [one for one in survey.damage if one.pack == pack and before < one.start < last.start]
+    survey.damage = [one for one in survey.damage if one not in late]
+    survey.torn = [*late, *survey.torn]
+
+
+def _is_whole(fd: int, found: Found | Damage) -> bool:
+    if isinstance(found, Damage):
+        return False
+    try:
+        check_frames(fd, found.start, found.frames)
+    except BadRecord:
+        return False
+    return True
 
 
 def _next_header(fd: int, start: int) -> int:

@@ -16,6 +16,7 @@ import apsw
 import pytest
 import store_process
 from powerloss import Disk, Traced
+from rows_of import again, dump, lose
 from stored import INBOX, balanced, enqueue, intake
 
 from postrider.store import transactions as t
@@ -242,3 +243,30 @@ async def test_a_failed_write_refuses_its_batch_alone(place):
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         os.kill(int(child), signal.SIGTERM)
     assert process.wait(20) == 0
+
+
+@needs_strace
+async def test_a_failed_commit_refuses_its_batch_and_leaves_no_record(place):
+    data = place / "data"
+    await open_local(data, Options(**store_process.SMALL)).close()
+    failing = "inject=pwrite64:error=ENOSPC:when=300..302"
+    inject = ["strace", "-f", "-o", "/dev/null", "-P", data / "mail.db-wal", "-e", failing]
+    process = subprocess.Popen(list(map(str, writer(data, *inject))), stderr=subprocess.DEVNULL)
+    store = await connect(data, place / "s")
+    refused = []
+    for n in range(12):
+        try:
+            await store.writer.commit(intake(ACCOUNTS[n % 7], data=b"%d" % n))
+        except StoreError as error:
+            refused.append(error.reason)
+    assert set(refused) == {t.Reason.NO_SPACE}
+    assert len(refused) < 5
+    await store.close()
+    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        os.kill(int(child), signal.SIGTERM)
+    assert process.wait(20) == 0
+    rows = dump(data)
+    lose(data)
+    done = again(data)
+    assert (done.missing_batches, done.delivered_again) == (0, 0)
+    assert dump(data) == rows

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import store_process
 from powerloss import Disk, Traced
-from rows_of import again, lose
+from rows_of import again, dump, lose
 from stored import ALICE, INBOX, intake
 
 from postrider.store import transactions as t
@@ -72,6 +72,10 @@ async def check(image, states, answered):
     shutil.copytree(image, without)
     found = await bodies_in(image)
     assert found in states[answered : answered + 2]
+    rows = dump(image)
+    lose(image)
+    assert again(image).missing_batches == 0
+    assert dump(image) == rows  # of a batch that was never committed there is no record any more
     lose(without)
     done = again(without)
     assert done.lost_bodies == 0

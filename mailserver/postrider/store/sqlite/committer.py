@@ -29,7 +29,7 @@ from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.compaction import Compaction, clear_away
 from postrider.store.sqlite.files import body_files
 from postrider.store.sqlite.handlers import HANDLERS
-from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.journal import Journal, last_batch
 from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
@@ -91,9 +91,9 @@ class SqliteCommitter:
         short = short_packs(directory.packs_directory(self._path), known)
         if short:
             self._emit("store.damaged", packs=short)
-        recovered = self._packs.open(known, self._now())
+        recovered = self._packs.open(known, self._now(), last_batch(self._db))
         self._journal = Journal(self._db, self._packs, self._now)
-        self._journal.recover(recovered.batch)
+        self._journal.recover()
         hands = Hands(self._transact, self._space, self._fatal, self._write_failed, self._options.clock)
         compaction = Compaction(self._db, directory.database_path(self._path), self._packs, self._transact)
         self._upkeep = Upkeep(self._journal, Snapshot(self._db, self._journal), compaction, self._packs, hands)
@@ -113,10 +113,8 @@ class SqliteCommitter:
         outcome = Outcome([None] * len(txns))
         try:
             places = self._write_bodies(txns, outcome.results)
-            if any(places):
-                self._blobs.sync()
-                if self._blobs is self._packs:
-                    self._journal.note_synced()
+            if self._blobs is not self._packs and any(places):
+                self._blobs.sync()  # packs are synced with the journal's record in them
             self._write_rows(txns, places, outcome)
             if self._blobs.apart:
                 self._drop_refused(places, outcome.results)
@@ -289,7 +287,7 @@ class SqliteCommitter:
         return result
 
     def _commit_rows(self, *, bodies: bool = False) -> None:
-        freed = self._journal.commit(bodies=bodies)
+        freed = self._journal.commit(bodies=bodies, packed=bodies and self._blobs is self._packs)
         if freed:
             self._blobs.dropped(freed)
 

@@ -1,8 +1,9 @@
 """Collects what each batch changes, and brings it into the packs behind the batch.
 
-SQLite tells about every row that changes; at COMMIT the changes go into the outbox along with what they describe, and
-into the pack right after it. There they are durable with the next sync of the pack, 5 s later at most; until then the
-outbox has them.
+SQLite tells about every row that changes. A batch that brings bodies has its changes written behind them before its
+COMMIT: one sync of the pack makes both durable; a record whose COMMIT fails is taken back, or cut off at the next
+start. The changes of any other batch go into the outbox with its COMMIT, and into the pack right after it. There they
+are durable with the next sync of the pack, 5 s later at most; until then the outbox has them.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import apsw
 
 from postrider.store import journal
-from postrider.store.blobs import Place
+from postrider.store.blobs import Location, Place
 from postrider.store.journal import About, Changed, Changes, Layout, Table
 from postrider.store.packs import Packs
 from postrider.store.records import FILE_HEADER
@@ -54,6 +55,10 @@ class Journal:
         self._rows = self._batch_rows
         self._freed: list[Place] = []
         self._freed_before = 0
+        #: The record of the batch that is about to be committed, if it is written already.
+        self._early: Location | None = None
+        #: The last batch in the outbox; 0: it is empty.
+        self._kept = 0
         #: The last batch that was committed; that has its record in a pack; whose record is synced.
         self.batch = self.appended = self.synced = 0
         #: Octets of journal records in each pack: what its row does not count yet, and all since the last snapshot
@@ -81,7 +86,16 @@ class Journal:
         self._rows = self._batch_rows
 
     def drop(self) -> None:
-        """The batch was rolled back."""
+        """The batch was rolled back; its number is given again. Raises SyncFailed."""
+        self._forget()
+        early, self._early = self._early, None
+        if early:
+            self._packs.take_back(early)
+            self.appended = self.synced = self.batch
+            self.grown[early.pack] -= early.header.length
+            self.since[early.pack] -= early.header.length
+
+    def _forget(self) -> None:
         self._batch_rows = self._rows = {}
         self._freed = []
 
@@ -111,46 +125,63 @@ class Journal:
 
     # -- committing ------------------------------------------------------------------------------------------------
 
-    def commit(self, *, bodies: bool = False) -> list[Place]:
-        """COMMIT, with the changes in the outbox, and write their record. Returns places of files nobody needs.
+    def commit(self, *, bodies: bool = False, packed: bool = False) -> list[Place]:
+        """COMMIT, and see to the record of the batch. Returns places of files nobody needs.
 
         `bodies`: some were written for this batch, so that it has a record even when all of them were refused: a
-        rebuild takes bodies that the journal says nothing of for mail that was lost.
+        rebuild takes bodies that the journal says nothing of for mail that was lost. `packed`: they lie in the packs,
+        and are still to be synced.
         Raises apsw.Error, SyncFailed. After an OSError the batch is committed all the same: `catch_up` tries again.
         """
         payload = self._payload(always=bodies)
-        if payload:
+        if packed:
+            self._write_early(payload)
+        if payload and not self._early:
             self._db.execute("INSERT INTO outbox (batch, changes) VALUES (?, ?)", (self.batch + 1, payload))
-        if self.synced:
+        if self._kept and self.synced:
             self._db.execute("DELETE FROM outbox WHERE batch <= ?", (self.synced,))
+        self._note_grown()
+        self._db.execute("COMMIT")
+        early, self._early = self._early, None
+        freed = self._freed
+        self._forget()
+        self.grown.clear()
+        if self.synced >= self._kept:
+            self._kept = 0
+        if payload:
+            self.batch += 1
+            if not early:
+                self._kept = self.batch
+                if self.appended == self.batch - 1:
+                    with suppress(OSError):  # we are behind then, and who calls `catch_up` hears of it
+                        self._append(self.batch, payload)
+        return freed
+
+    def _write_early(self, payload: bytes) -> None:
+        """Write the record, unless others come first, and sync the packs, with the bodies. Raises SyncFailed."""
+        if not self.behind:
+            with suppress(OSError):  # then it goes the other way
+                self._early = self._append(self.batch + 1, payload)
+        self._packs.sync()
+        self.note_synced()
+
+    def _note_grown(self) -> None:
         for pack, octets in self.grown.items():
             self._db.execute(
                 "INSERT INTO pack (id, used, journal, batch) VALUES (?1, ?4, ?2, ?3) ON CONFLICT (id) DO UPDATE"
                 " SET journal = journal + ?2, batch = max(batch, ?3)",
                 (pack, octets, self.appended, FILE_HEADER.size),
             )
-        self._db.execute("COMMIT")
-        self.grown = Counter()
-        freed = self._freed
-        self.drop()
-        if payload:
-            self.batch += 1
-            if self.appended == self.batch - 1:
-                with suppress(OSError):  # we are behind then, and who calls `catch_up` hears of it
-                    self._append(self.batch, payload)
-        return freed
 
-    def recover(self, orphans: int) -> None:
-        """Go on after the last batch; `orphans`: the highest that a record names which no row counts yet.
+    def recover(self) -> None:
+        """Go on after the last batch; the packs have no record of a later one.
 
         What the outbox still has is written once more: perhaps it never reached the disk. Raises SyncFailed.
         """
-        row: Any = self._db.execute(
-            "SELECT max((SELECT coalesce(max(batch), 0) FROM outbox), (SELECT coalesce(max(batch), 0) FROM pack)),"
-            " (SELECT min(batch) FROM outbox)"
-        ).fetchone()
-        self.batch = max(row[0], orphans)
-        self.appended = self.batch if row[1] is None else row[1] - 1
+        row: Any = self._db.execute("SELECT min(batch), coalesce(max(batch), 0) FROM outbox").fetchone()
+        first, self._kept = row
+        self.batch = last_batch(self._db)
+        self.appended = self.batch if first is None else first - 1
         with suppress(OSError):  # a full disk: it is tried again, and told, between batches
             self.catch_up()
 
@@ -170,12 +201,12 @@ class Journal:
             if not rows:
                 self.appended = self.batch
 
-    def write(self, payload: bytes, about: About) -> int:
-        """Write a journal record, unsynced; returns its octets. Raises OSError, SyncFailed."""
+    def write(self, payload: bytes, about: About) -> Location:
+        """Write a journal record, unsynced. Raises OSError, SyncFailed."""
         place = self._packs.append_journal(payload, journal.pack(about), self._now())
         self.grown[place.pack] += place.header.length
         self.since[place.pack] += place.header.length
-        return place.header.length
+        return place
 
     def note_synced(self) -> None:
         """The packs were synced."""
@@ -184,11 +215,14 @@ class Journal:
     def close(self) -> None:
         """The packs were synced for the last time: the next start need not write anything once more."""
         if self.synced == self.batch:
-            self._db.execute("DELETE FROM outbox")
+            with self._db:
+                self._db.execute("DELETE FROM outbox")
+                self._note_grown()
 
-    def _append(self, batch: int, payload: bytes) -> None:
-        self.write(payload, About(batch))
+    def _append(self, batch: int, payload: bytes) -> Location:
+        place = self.write(payload, About(batch))
         self.appended = batch
+        return place
 
     def _payload(self, *, always: bool) -> bytes:
         tables = []
@@ -206,6 +240,14 @@ class Journal:
                 yield name, rows
             else:
                 yield name, found
+
+
+def last_batch(db: apsw.Connection) -> int:
+    """The last batch that was committed."""
+    row: Any = db.execute(
+        "SELECT max((SELECT coalesce(max(batch), 0) FROM outbox), (SELECT coalesce(max(batch), 0) FROM pack))"
+    ).fetchone()
+    return int(row[0])
 
 
 def layout_of(db: apsw.Connection) -> Layout:

@@ -108,7 +108,7 @@ class Rebuild:
     def _fill(self, db: apsw.Connection, survey: Survey) -> None:
         db.pragma("synchronous", "off")  # it is worth nothing before it is whole, and it is synced then
         with db:
-            replay = Replay(db, survey.entries)
+            replay = Replay(db, (entry for entry in survey.entries if entry is not survey.unsynced))
             try:
                 replay.run(self._read_entry, lambda done, total: self._progress("reading the journal", done, total))
             except (NoJournal, KeyError) as error:

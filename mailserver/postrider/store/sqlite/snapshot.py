@@ -54,7 +54,7 @@ class Snapshot:
         self._first, self._number = self._journal.batch + 1, 0
         self._before = self._octets_now()
         self._journal.since.clear()
-        self._octets = self._journal.write(journal.pack(self._journal.layout), self._about())
+        self._octets = self._journal.write(journal.pack(self._journal.layout), self._about()).header.length
         self._slices = self._read()
 
     def step(self) -> bool:
@@ -64,10 +64,10 @@ class Snapshot:
         rows = next(self._slices, None)
         self._number += 1
         if rows is not None:
-            self._octets += self._journal.write(journal.pack(Changes(rows)), self._about())
+            self._octets += self._journal.write(journal.pack(Changes(rows)), self._about()).header.length
             return True
         given = journal.pack(Changes([], _given_ids(self._db)))
-        self._octets += self._journal.write(given, self._about(last=True))
+        self._octets += self._journal.write(given, self._about(last=True)).header.length
         return False
 
     def finish(self, run: Running) -> None:
