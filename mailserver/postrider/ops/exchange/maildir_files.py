@@ -16,8 +16,8 @@ from postrider.ops.exchange.letter import Letter
 from postrider.ops.exchange.sources import Complain, NotMail, ahead, pieces_of, walk
 from postrider.store.values import MailboxRow, MessageRow
 
-#: Where Dovecot and Courier keep subscriptions; we write the first.
-_SUBSCRIPTIONS = ("subscriptions", "courierimapsubscribed")
+#: Where Dovecot keeps subscriptions, and we; and where Courier does.
+SUBSCRIPTIONS, _COURIERS = "subscriptions", "courierimapsubscribed"
 _NUMBER = re.compile(r"\d+")
 
 
@@ -42,7 +42,7 @@ class MaildirSource:
     @property
     def subscribed(self) -> Sequence[str] | None:
         """Names in the file of Dovecot or Courier."""
-        for path in (self._root / name for name in _SUBSCRIPTIONS):
+        for path in (self._root / name for name in (SUBSCRIPTIONS, _COURIERS)):
             if path.is_file():
                 found = maildir.parse_subscriptions(path.read_text("utf-8", "surrogateescape"))
                 return [SEPARATOR.join(map(names.level_of, levels)) for levels in found]
@@ -128,7 +128,7 @@ class MaildirTarget:
     def subscribe(self, wanted: Collection[str]) -> None:
         """Dovecot's file of subscriptions."""
         levels = [names.maildir_levels(name) if self._tree else names.plus_levels(name) for name in wanted]
-        targets.replace(self._root / _SUBSCRIPTIONS[0], maildir.subscriptions_text(levels))
+        targets.replace(self._root / SUBSCRIPTIONS, maildir.subscriptions_text(levels))
 
     def _levels(self, name: str) -> Sequence[str]:
         if name == INBOX:

@@ -11,14 +11,17 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from postrider.mailbox.names import INBOX
 from postrider.ops.exchange import names
-from postrider.ops.exchange.maildir_files import MaildirTarget, folder_name
+from postrider.ops.exchange.maildir import KEYWORDS
+from postrider.ops.exchange.maildir_files import SUBSCRIPTIONS, MaildirTarget, folder_name
 from postrider.ops.maildir.adoption import SETTLED, Adoption, Taking
 from postrider.ops.maildir.folder import MAX_ENTRY, FolderDirectory, Link, Mark, Scan
+from postrider.store.maildir import BODIES
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import AccountChanges, MailboxRow, MessageRow
 
@@ -245,6 +248,20 @@ def clear(root: Path) -> None:
             directory.take_down()
         else:
             directory.remove_stale(directory.scan().ours)
+    with suppress(OSError):
+        _remove_empty(root)
+
+
+def _remove_empty(root: Path) -> None:
+    """Of an account that is gone for good nothing is left. Raises OSError where there is something."""
+    if (root / BODIES).is_dir():
+        (root / BODIES).rmdir()
+    for part in names.MAILDIR:
+        if (root / part).is_dir():
+            (root / part).rmdir()
+    for name in (SUBSCRIPTIONS, KEYWORDS):
+        (root / name).unlink(missing_ok=True)
+    root.rmdir()
 
 
 def _places(rows: Sequence[MailboxRow]) -> dict[int, _Place]:

@@ -161,6 +161,10 @@ async def test_of_an_account_that_is_gone_only_what_is_not_ours_stays(site):
     assert dropped.exists()
     assert sorted((site.root / "bodies").iterdir()) == bodies
     assert not (site.root / ".Trash").exists()
+    for left in (*bodies, dropped):
+        left.unlink()
+    clear(site.root)
+    assert not site.root.exists()  # gone for good
 
 
 async def test_whatever_happens_the_maildir_follows(site):
