@@ -111,7 +111,8 @@ class Upkeep:
         self._journal.note_synced()
 
     def _go_on_with_snapshot(self) -> None:
-        snapshot = self._snapshot
+        snapshot, clock = self._snapshot, self._hands.clock
+        start = clock.monotonic()
         if not snapshot.running:
             if snapshot.due() and self._hands.space():
                 snapshot.begin()
@@ -119,6 +120,8 @@ class Upkeep:
             self._bring_journal()
             self._hands.transact(snapshot.finish)
             snapshot.finished()
+        else:
+            snapshot.took(clock.monotonic() - start)
 
     def _compact(self) -> float:
         """Seconds until there is something to do about compaction."""
