@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,6 +39,10 @@ def letter(*accounts, **fields):
 def seen(directory: Path):
     """The files that have the word."""
     return [path.name for path in directory.rglob("*") if path.is_file() and WORD in path.read_bytes()]
+
+
+def refuse(*_, **__):
+    raise OSError(5, "no")
 
 
 @pytest.fixture
@@ -139,10 +144,6 @@ async def test_a_claim_without_the_key_takes_nothing(data, sealed):
     await store.close()
 
 
-def refuse(path, **_):
-    raise OSError(5, "no")
-
-
 @pytest.mark.parametrize("broken", [False, True])
 async def test_a_removed_account_is_shredded_and_its_name_gets_another_key(data, sealed, monkeypatch, broken):
     store = open_local(data, sealed)
@@ -206,6 +207,37 @@ async def test_a_lost_database_is_made_again(data, sealed):
     store = open_local(data, sealed)
     assert [await store.reader.body(ALICE, row.blob) for row in await rows(store, ALICE)] == [LETTER, LETTER]
     await store.close()
+
+
+async def test_mail_that_the_journal_does_not_know_is_delivered_again(data, sealed, monkeypatch):
+    store = open_local(data, sealed)
+    await store.writer.commit(letter(ALICE))
+    monkeypatch.setattr(store.writer._committer._packs, "append_journal", refuse)
+    await store.writer.commit(letter(ALICE, BOB))
+    monkeypatch.undo()
+    copy = data.with_name(data.name + "-copy")
+    shutil.copytree(data, copy)
+    await store.close()
+    lose(copy)
+    try:
+        keys = len(list(key_files(copy)))
+        without = again(copy, keyring(copy))
+        assert (without.delivered_again, len(without.damage)) == (0, 3)
+        lose(copy)
+        done = again(copy, keyring(copy, MASTERS))
+        assert (done.delivered_again, done.damage) == (3, [])
+        assert len(list(key_files(copy))) == keys  # Bob's was made for him before all was lost
+        store = open_local(copy, replace(sealed, keys=keyring(copy, MASTERS)))
+        for account, number in ((ALICE, 2), (BOB, 1)):
+            assert [await store.reader.body(account, row.blob) for row in await rows(store, account)] == [
+                LETTER
+            ] * number
+            assert (await store.reader.account(account)).encrypted
+        assert [row.prefix for row in await store.reader.queue()] == [b"Received: from " + WORD + b"\r\n"] * 2
+        assert seen(copy) == []
+        await store.close()
+    finally:
+        shutil.rmtree(copy)
 
 
 async def test_mail_of_a_shredded_account_is_not_brought_back(data, sealed):

@@ -13,12 +13,12 @@ from histories import transactions
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from rows_of import again, dump, lose
-from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, StillClock, append, balanced, enqueue, intake
+from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, append, balanced, enqueue, intake
 
 from postrider.store import journal
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
-from postrider.store.open import Options, open_local, verify
+from postrider.store.open import Options, keyring, open_local, verify
 from postrider.store.pack_files import pack_path
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.survey import look_through
@@ -190,9 +190,10 @@ def test_every_table_is_journaled_or_has_a_reason(data, options):
     assert all(table.key for table in tables.values())
 
 
-async def history_again(history):
-    options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024)
+async def history_again(history, masters):
     data = Path(tempfile.mkdtemp(prefix="postrider-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
+    keys = keyring(data, masters)
+    options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024, keys=keys)
     try:
         store = open_local(data, options)
         for txn in history:
@@ -201,7 +202,7 @@ async def history_again(history):
         await store.close()
         before = dump(data)
         lose(data)
-        done = again(data)
+        done = again(data, keys)
         assert dump(data) == before
         assert done.delivered_again == done.lost_bodies == done.missing_batches == 0
     finally:
@@ -211,6 +212,6 @@ async def history_again(history):
 @settings(
     max_examples=15, deadline=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
 )
-@given(st.lists(transactions, min_size=5, max_size=25))
-def test_any_history_is_made_again(history):
-    asyncio.run(history_again(history))
+@given(st.lists(transactions, min_size=5, max_size=25), st.sampled_from((None, MASTERS)))
+def test_any_history_is_made_again(history, masters):
+    asyncio.run(history_again(history, masters))
