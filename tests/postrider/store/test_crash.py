@@ -188,12 +188,19 @@ async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf, blobs):
 
 
 @needs_strace
-@pytest.mark.parametrize("call", ["fdatasync", "fsync"])
-async def test_a_failed_sync_ends_the_process(place, call):
+@pytest.mark.parametrize(
+    ("call", "blobs", "first"),
+    [
+        ("fdatasync", "packs", 8),
+        ("fsync", "packs", 8),
+        pytest.param("fdatasync", "maildir", 30, marks=pytest.mark.crash),
+    ],
+)
+async def test_a_failed_sync_ends_the_process(place, call, blobs, first):
     """EIO at a sync: nothing is acknowledged after it, the exit code is not zero, and the next start serves."""
     data = place / "data"
-    await open_local(data, Options(**store_process.SMALL)).close()
-    inject = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:error=EIO:when=8+"]
+    await open_local(data, Options(**store_process.SMALL, blobs=blobs)).close()
+    inject = ["strace", "-f", "-o", "/dev/null", "-e", f"inject={call}:error=EIO:when={first}+"]
     process = subprocess.Popen(list(map(str, writer(data, *inject))), stderr=subprocess.PIPE)
     load = Load(4)
     try:
