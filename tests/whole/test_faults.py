@@ -1,5 +1,6 @@
 """Disks that fail or fill up, fronts that freeze, a second server: the real processes, with faults put under them."""
 
+import json
 import os
 import shutil
 import signal
@@ -95,6 +96,24 @@ def test_a_second_server_waits_and_then_refuses(make_server, ca):
     assert f"data is in use by another server (pid {processes(server)['writer-0']}), after 0.5 s" in second.stderr
     with server.submission("alice@one.test") as client:
         assert send(client, "served")[0] == 250
+
+
+def test_a_data_directory_that_cannot_be_used_is_told_in_one_line(make_server, ca):
+    server = make_server(snapshot(ca))
+    for name, pid in processes(server).items():
+        if name != "supervisor":
+            assert Path(f"/proc/{pid}/comm").read_text().strip() == f"pr-{name}"
+    assert (server.directory / "data" / "runtime").exists()
+    assert server.terminate() == 0
+    assert not (server.directory / "data" / "runtime").is_symlink()
+    packs = server.directory / "data" / "packs"
+    shutil.rmtree(packs)
+    packs.write_text("no directory")
+    failed = subprocess.run([*server.command, *server.flags], capture_output=True, check=False, text=True, timeout=30)
+    assert failed.returncode == 1
+    errors = [event for event in map(json.loads, failed.stderr.splitlines()) if event["level"] not in ("info", "debug")]
+    assert [event["event"] for event in errors] == ["server.failed"]
+    assert errors[0]["reason"] == f"{packs} cannot be used: File exists"
 
 
 @pytest.mark.crash

@@ -6,6 +6,7 @@ import gc
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import uvloop
@@ -13,7 +14,9 @@ import uvloop
 from postrider.contract import files
 from postrider.contract.model import Snapshot
 from postrider.store.client import RemoteStore
-from postrider.supervise.child import Work, obey
+from postrider.store.directory import CannotOpen
+from postrider.store.open import WrongDatabase
+from postrider.supervise.child import SAID_WHY, Work, obey
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events, level_of
 
@@ -36,9 +39,16 @@ def _calm_collector() -> None:
     gc.set_threshold(_YOUNG, 20, 50)
 
 
+def _take_name(name: str) -> None:
+    """Let ps and top tell the processes apart: all of them come from one command line. Some systems forbid it."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(f"pr-{name}")  # 15 characters are shown (proc(5))
+
+
 def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Events], Work]) -> int:
     """Make the work of a process and do it until the supervisor, at the other end of the channel, drains it."""
     _calm_collector()
+    _take_name(name)
     events = Events(level=level_of(settings.log_level), role=name)
     events.emit("server.start", pid=os.getpid())
 
@@ -47,6 +57,9 @@ def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Eve
 
     try:
         uvloop.run(work())
+    except (CannotOpen, WrongDatabase) as error:  # the message is for whoever runs the server; a stack is not
+        events.emit("server.failed", reason=str(error))
+        return SAID_WHY
     except Exception:
         events.emit("server.failure", where=name, exc_info=True)
         return 1

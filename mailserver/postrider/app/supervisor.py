@@ -11,7 +11,7 @@ import uvloop
 from postrider.store import open as stores
 from postrider.store.ports import Store
 from postrider.supervise.group import Group, GroupFailed
-from postrider.supervise.processes import ChildFailed
+from postrider.supervise.processes import ChildFailed, ChildSaidWhy
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events, level_of
 
@@ -26,7 +26,7 @@ def supervise(settings: Settings) -> int:
         uvloop.run(Group(settings, events, _Counters().read).run())
     except* (GroupFailed, ChildFailed, OSError) as failed:
         failures = _leaves(failed)
-    for failure in failures:
+    for failure in (one for one in failures if not isinstance(one, ChildSaidWhy)):
         events.emit("server.failed", reason=str(failure))
     if not failures:
         events.emit("server.stop", pid=os.getpid())

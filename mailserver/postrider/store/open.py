@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,10 +58,12 @@ __all__ = [
 def open_writer(path: Path | str, options: Options | None = None) -> WriterServer:
     """The writer of a data directory, for its process: listen(socket), run(), stop().
 
-    Waits for another writer to end. Raises CannotOpen, WrongDatabase, OSError.
+    Waits for another writer to end. Raises CannotOpen, WrongDatabase.
     """
     chosen = options or Options()
-    return WriterServer(_committer(Path(path), chosen), chosen.events)
+    with _told(Path(path)):
+        committer = _committer(Path(path), chosen)
+    return WriterServer(committer, chosen.events)
 
 
 async def connect(
@@ -109,6 +112,17 @@ def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring
         lambda account: writer.commit(OpenAccount(account)),
         keys.key,
     )
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What the system has against a data directory (no permission, read-only, no space), as CannotOpen."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotOpen(f"{error.filename or path} cannot be used: {error.strerror or error}") from error
+    except apsw.Error as error:
+        raise CannotOpen(f"{directory.database_path(path)} cannot be opened: {error}") from error
 
 
 def _committer(path: Path, options: Options) -> SqliteCommitter:

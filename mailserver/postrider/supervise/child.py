@@ -10,6 +10,9 @@ from typing import Protocol
 
 from postrider.supervise.channel import Channel, Drain, Load, Loaded, Ready
 
+#: Exit status of a child that cannot start, for a reason that its last event tells in words.
+SAID_WHY = os.EX_CONFIG
+
 
 class Work(Protocol):
     """What a child process does."""

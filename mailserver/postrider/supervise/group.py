@@ -76,6 +76,7 @@ class Group:
             finally:
                 for child in self._children():
                     child.kill()
+                self._let_go()
                 for end in held.values():
                     end.close()
 
@@ -181,6 +182,12 @@ class Group:
             note.unlink()
         note.symlink_to(self.settings.runtime)
         self._ours.set()
+
+    def _let_go(self) -> None:
+        """Nobody is led to a runtime directory that is gone."""
+        note = Path(self.settings.data) / "runtime"
+        if self._ours.is_set() and note.is_symlink() and note.readlink() == Path(self.settings.runtime):
+            note.unlink()
 
     async def _keep_front(self, index: int, nursery: Nursery) -> None:
         while not self._stop.is_set():

@@ -12,11 +12,16 @@ from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 
 from postrider.supervise.channel import AnyWord, Channel, Loaded, Ready
+from postrider.supervise.child import SAID_WHY
 from postrider.supervise.settings import Settings
 
 
 class ChildFailed(Exception):
     """A child did not come up; its own last event says why."""
+
+
+class ChildSaidWhy(ChildFailed):
+    """A child did not come up and told the reader why: nothing is to be added."""
 
 
 @dataclass(slots=True)
@@ -32,13 +37,15 @@ class ChildProcess:
     _ended: asyncio.Task[int] | None = None
 
     async def come_up(self, seconds: float) -> None:
-        """Wait until it serves. Raises ChildFailed when it ends first or takes longer than `seconds`."""
+        """Wait until it serves. Raises ChildFailed when it ends first (ChildSaidWhy) or takes longer than `seconds`."""
         self._ended = asyncio.create_task(self._listen(), name=self.name)
         ready = asyncio.create_task(self.ready.wait())
         await asyncio.wait([self._ended, ready], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         ready.cancel()
         if not self.ready.is_set():
             self.kill()
+            if self._ended.done() and self._ended.result() == SAID_WHY:
+                raise ChildSaidWhy(f"{self.name} cannot start")
             raise ChildFailed(f"{self.name} did not come up")
 
     async def ended(self) -> int:
