@@ -24,7 +24,7 @@ from bench.processes import usage
 from postrider.ingest.content import content
 from postrider.store import transactions as t
 from postrider.store.maildir import ROOT, MaildirWriter
-from postrider.store.open import Options, connect, open_writer
+from postrider.store.open import Masters, Options, connect, keyring, open_writer
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.values import Body, account_of
 
@@ -56,6 +56,7 @@ class Way:
 WAYS = (
     *(Way(f"batches of {size}", "batches", size, size / 64) for size in (1, 16, 64)),
     *(Way(f"batches of {size}, scanned", "scanned", size, size / 64) for size in (1, 16, 64)),
+    *(Way(f"batches of {size}, encrypted", "encrypted", size, size / 64) for size in (1, 16, 64)),
     *(Way(f"2 fronts, {sessions} sessions", "fronts", sessions) for sessions in (10, 50, 200)),
     *(Way(f"Maildirs, batches of {size}", "maildirs", size, 1 / 16) for size in (1, 16, 64)),
     Way("a file a message", "files", 1, 1 / 16),
@@ -168,6 +169,12 @@ def scanned(place: Path, size: int, count: int) -> Figure:
     return batches(place, size, count, scan=True)
 
 
+def encrypted(place: Path, size: int, count: int) -> Figure:
+    """The same with all of it encrypted."""
+    keys = keyring(place, Masters("key", {"key": bytes(range(32))}))
+    return _commits(SqliteCommitter(place, Options(measure_sync=False, keys=keys)), size, count)
+
+
 def fronts(place: Path, sessions: int, count: int) -> Figure:
     """The writer in its own process, two fronts in this one: their CPU is counted too."""
     return asyncio.run(_fronts(place, sessions, count))
@@ -230,7 +237,7 @@ def _cpu() -> float:
 
 
 _RUNS: Mapping[str, Callable[[Path, int, int], Figure | None]] = {
-    way.__name__: way for way in (batches, scanned, fronts, maildirs, files, serve)
+    way.__name__: way for way in (batches, scanned, encrypted, fronts, maildirs, files, serve)
 }
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ class Wrapped(msgspec.Struct, frozen=True, array_like=True):
 class Rotated:
     """What a rotation did: keys that were wrapped anew, and whose keys cannot be had, by the missing master's id.
 
-    Those whose files are damaged stand under DAMAGED, by the files' names.
+    The newest one is among them when it is missing, needed by nobody yet but for new keys. Those whose files are damaged stand under DAMAGED, by the files' names.
     """
 
     wrapped: int
@@ -122,6 +122,9 @@ class Keyring:
         count, missing = 0, dict[str, list[str]]()
         with self._changing:
             masters = self._masters
+            can_wrap = masters.newest in masters.keys
+            if masters.newest and not can_wrap:
+                missing[masters.newest] = []
             for path in sorted(directory.key_files(self._data)):
                 wrapped = _unpack(path.read_bytes())
                 if wrapped is None or self._path(wrapped.id) != path:
@@ -129,7 +132,7 @@ class Keyring:
                     continue
                 try:
                     secret = _unwrapped(wrapped, masters)
-                    if wrapped.master != masters.newest:
+                    if can_wrap and wrapped.master != masters.newest:
                         self._replace(_wrap(wrapped.id, wrapped.account, secret, masters))
                         count += 1
                 except KeyMissing:

@@ -54,6 +54,17 @@ def test_a_missing_master_concerns_its_own(tmp_path):
     assert (done.wrapped, done.missing) == (0, {"a": ("mail/alice@a.test",)})
 
 
+def test_without_the_newest_the_others_open_what_they_wrapped(tmp_path):
+    ring = Keyring(tmp_path, FIRST)
+    made = ring.make("mail/alice@a.test")
+    ring.load(Masters("b", {"a": OLD}))
+    done = ring.rotate()
+    assert (done.wrapped, done.missing) == (0, {"b": ()})
+    assert ring.key(made.id) == made
+    with pytest.raises(KeyMissing, match="nothing new"):
+        ring.make("mail/bob@a.test")
+
+
 def test_who_misses_a_key_looks_again(tmp_path):
     made = Keyring(tmp_path, FIRST).make("")
     late = Keyring(tmp_path, Masters("a"), lambda: FIRST)
