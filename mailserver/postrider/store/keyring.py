@@ -6,6 +6,7 @@ sealed. Nothing is sealed with a key before its file is durable.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -53,7 +54,8 @@ class Wrapped(msgspec.Struct, frozen=True, array_like=True):
 class Rotated:
     """What a rotation did: keys that were wrapped anew, and whose keys cannot be had, by the missing master's id.
 
-    The newest one is among them when it is missing, needed by nobody yet but for new keys. Those whose files are damaged stand under DAMAGED, by the files' names.
+    The newest one is among them when it is missing, needed by nobody yet but for new keys. Those whose files are
+    damaged stand under DAMAGED, by the files' names.
     """
 
     wrapped: int
@@ -185,7 +187,9 @@ class Keyring:
         draft = self._directory / f".{wrapped.id:08x}"
         fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
-            os.write(fd, _MAGIC + _encode(wrapped))
+            octets = _MAGIC + _encode(wrapped)
+            if os.write(fd, octets) != len(octets):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(draft))
             _sync(fd)
         finally:
             os.close(fd)
