@@ -21,6 +21,8 @@ from postrider_operator.schemas import Schema, object_schema
 OTHERS = {"Secret": "v1"}
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+#: Where a schema has its CEL rules.
+_RULES = "x-kubernetes-validations"
 _TYPES = {
     "object": "a mapping",
     "array": "a list",
@@ -88,7 +90,7 @@ def _validator(kind: str) -> jsonschema.Draft202012Validator:
 
 def _closed(schema: Schema) -> Schema:
     """The schema refusing unknown fields, as kubectl does."""
-    result = {key: value for key, value in schema.items() if not key.startswith("x-") and key != "default"}
+    result = {key: value for key, value in schema.items() if key == _RULES or not key.startswith("x-") and key != "default"}
     if "properties" in result:
         result["properties"] = {name: _closed(part) for name, part in result["properties"].items()}
         result["additionalProperties"] = False
@@ -113,7 +115,9 @@ def _told(document: Document, error: jsonschema.ValidationError) -> Iterator[Pro
                 hint = f"; did you mean {close[0]}?" if close else ""
                 yield document.problem((*place, name), f"unknown field{hint}")
         case "type":
-            yield document.problem(place, f"must be {_TYPES.get(wanted, wanted)}, not {instance!r}")
+            rules = error.schema.get(_RULES, ()) if isinstance(error.schema, Mapping) else ()
+            hint = f": {rules[0]['message']}" if rules and isinstance(instance, int) else ""  # 3 instead of 3d
+            yield document.problem(place, f"must be {_TYPES.get(wanted, wanted)}, not {instance!r}{hint}")
         case "anyOf":
             yield document.problem(place, f"must be text or a whole number, not {instance!r}")
         case "enum":
@@ -124,7 +128,7 @@ def _told(document: Document, error: jsonschema.ValidationError) -> Iterator[Pro
 
 def _rules(document: Document, schema: Schema, value: Any, last: Any, place: Place) -> Iterator[Problem]:
     """The CEL rules of a value and of all its parts that are broken."""
-    for rule in schema.get("x-kubernetes-validations", ()):
+    for rule in schema.get(_RULES, ()):
         if "oldSelf" in rule["rule"] and last is None:
             continue  # a transition rule, and there is nothing it went over from
         if not _holds(rule["rule"], value, last):

@@ -84,6 +84,11 @@ BAD = [
     ("Mailbox", {"address": "a@b.example", "undelete": "7"}, "spec.undelete: a number with d, h, m or s"),
     (
         "Mailbox",
+        {"address": "a@b.example", "undelete": 3},
+        "spec.undelete: must be text, not 3: a number with d, h, m or s",
+    ),
+    (
+        "Mailbox",
         {"address": "a@b.example", "retention": {"trash": "1m"}},
         "spec.retention.trash: mail is removed after",
     ),
