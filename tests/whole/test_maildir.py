@@ -39,13 +39,14 @@ def shown(server, folder="", user="alice"):
     for key in box.keys():  # noqa: SIM118 -- a mailbox is no dict
         try:
             message = box[key]
-        except KeyError:  # it was renamed meanwhile
+        except (KeyError, OSError):  # it was renamed meanwhile
             return None
         found[message["Subject"]] = (message.get_subdir(), message.get_flags())
     return found
 
 
-def wait(look, wanted, seconds=10):
+def wait(look, wanted, seconds=60):
+    """The keeper gives way to everybody: where others need all processors it takes its time."""
     end = time.monotonic() + seconds
     while (found := look()) != wanted:
         assert time.monotonic() < end, found
@@ -153,7 +154,7 @@ def test_kill_9_loses_nothing_that_came_by_smtp_or_was_dropped_and_stores_no_dro
         ended.set()
         workers.join()
         server.start()
-    wait(lambda: [path for path in maildir(server).glob("new/*") if ".postrider-" not in path.name], [], 30)
+    wait(lambda: [path for path in maildir(server).glob("new/*") if ".postrider-" not in path.name], [])
     with server.imap("alice@one.test") as client:
         client.select_folder("INBOX", readonly=True)
         rows = client.fetch(client.search(), ["ENVELOPE"]).values()
@@ -162,5 +163,5 @@ def test_kill_9_loses_nothing_that_came_by_smtp_or_was_dropped_and_stores_no_dro
     assert {subject for subject in dropped if stored[subject] != 1} == set()
     assert len(accepted) > ROUNDS
     assert len(dropped) > ROUNDS
-    wait(lambda: shown(server), dict.fromkeys(stored, ("new", "")), 30)
+    wait(lambda: shown(server), dict.fromkeys(stored, ("new", "")))
     assert len(list(maildir(server).glob("bodies/*"))) == stored.total()
