@@ -216,7 +216,8 @@ def _unpack(data: bytes) -> Wrapped | None:
 def _wrap(id_: int, account: str, secret: bytes, masters: Masters) -> Wrapped:
     master = masters.keys.get(masters.newest)
     if master is None:
-        raise KeyMissing(f"the master key {masters.newest!r} is not there: nothing new can be encrypted")
+        which = f"the master key {masters.newest!r} is" if masters.newest else "the master keys are"
+        raise KeyMissing(f"{which} not there: nothing new can be encrypted")
     bare = Wrapped(id_, account, masters.newest, b"")
     return msgspec.structs.replace(bare, sealed=seal(secret, master, bare.bound))
 

@@ -195,6 +195,20 @@ async def test_mail_that_is_refused_makes_no_keys(data, sealed):
     await store.close()
 
 
+async def test_a_disk_that_takes_no_key_takes_no_mail(data, sealed, monkeypatch):
+    store = open_local(data, sealed)
+    await store.writer.commit(letter(ALICE))
+    monkeypatch.setattr("os.write", lambda fd, octets: len(octets) - 1)  # what a full disk does
+    with pytest.raises(StoreError) as error:
+        await store.writer.commit(letter(BOB))
+    assert error.value.reason is Reason.NO_SPACE
+    monkeypatch.undo()
+    await store.writer.commit(letter(ALICE, BOB))
+    assert [len(await rows(store, account)) for account in (ALICE, BOB)] == [2, 1]
+    assert len(list(key_files(data))) == 3
+    await store.close()
+
+
 async def test_a_lost_database_is_made_again(data, sealed):
     store = open_local(data, sealed)
     await store.writer.commit(letter(ALICE, BOB))
