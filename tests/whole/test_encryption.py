@@ -165,6 +165,8 @@ def test_backup_restore_and_rebuild_have_the_keys(make_server, ca, tmp_path):
     data, shelf = server.directory / "data", tmp_path / "shelf"
     send(server, "bob@one.test")
     before = server.messages("bob@one.test", count=1)
+    assert command("export", "bob@one.test", str(tmp_path / "out"), "--data", str(data)).returncode == 0
+    assert found(tmp_path / "out")  # whoever may read it reads it
     taken = command("backup", "take", str(shelf), "--data", str(data))
     assert taken.returncode == 0, taken.stderr
     assert command("backup", "verify", str(shelf)).returncode == 0
