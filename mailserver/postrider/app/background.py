@@ -90,7 +90,7 @@ class BackgroundWork:
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         settings = self._settings
         store = self._store = await stores.connect(
-            settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring
+            settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring, makes=False
         )
         around = Around(settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics())
         self._tasks = [asyncio.create_task(child.end_with_the_writer(store))]

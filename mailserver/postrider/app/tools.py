@@ -99,7 +99,9 @@ async def _open(data: Path, wait: float) -> Store:
         # A link that a dead server left may lead to what somebody else has made there since.
         if socket.exists() and socket.stat().st_uid == os.geteuid():
             with contextlib.suppress(OSError):  # nobody listens
-                return await stores.connect(data, socket, seconds=0, keys=keys.of_tool(data, SystemClock()))
+                return await stores.connect(
+                    data, socket, seconds=0, keys=keys.of_tool(data, SystemClock()), makes=False
+                )
         try:
             return await asyncio.to_thread(_open_alone, data)
         except CannotOpen:
@@ -115,7 +117,7 @@ def _open_alone(data: Path) -> Store:
         clock=clock, events=events, allow_tmpfs=True, wait=0, measure_sync=False, keys=keys.of_tool(data, clock)
     )
     try:
-        return stores.open_local(data, options)
+        return stores.open_local(data, options, makes=False)
     except stores.WrongDatabase as error:
         raise CannotOpen(str(error)) from error
     except apsw.Error as error:

@@ -75,6 +75,10 @@ class Actions:
     account: Account
     allowed: Allowance = Allowance()
 
+    async def open(self) -> None:
+        """Make the account with its default folders where nothing made it yet."""
+        await self.writer.commit(t.OpenAccount(self.account))
+
     async def append(self, mailbox_id: int, messages: Sequence[t.NewMessage]) -> t.Uids:
         """Store messages, all or none (RFC 3502)."""
         limits = self.allowed

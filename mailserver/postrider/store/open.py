@@ -67,27 +67,30 @@ def open_writer(path: Path | str, options: Options | None = None) -> WriterServe
 
 
 async def connect(
-    path: Path | str, socket_path: Path | str, *, seconds: float = 30.0, keys: Keyring | None = None
+    path: Path | str, socket_path: Path | str, *, seconds: float = 30.0, keys: Keyring | None = None, makes: bool = True
 ) -> client.RemoteStore:
     """A front's store: writes through the writer at `socket_path`, reads in the data directory `path` with `keys`.
 
     Waits up to `seconds` for a writer that is still starting, then raises OSError. `lost` of the result is set when
-    the writer is gone.
+    the writer is gone. `makes`: an account that is asked about is made, as a session wants it; else it is empty.
     """
     where = Path(path)
     feed = LocalFeed()
     writer = await client.dial(Path(socket_path), feed, seconds)
-    return client.RemoteStore(writer, _reader(where, writer, keys or keyring(where)), feed)
+    return client.RemoteStore(writer, _reader(where, writer, keys or keyring(where), makes=makes), feed)
 
 
-def open_local(path: Path | str, options: Options | None = None) -> Store:
-    """A store that this process alone writes and reads, for tests and tools. Raises CannotOpen, WrongDatabase."""
+def open_local(path: Path | str, options: Options | None = None, *, makes: bool = True) -> Store:
+    """A store that this process alone writes and reads, for tests and tools; `makes` is the one of connect.
+
+    Raises CannotOpen, WrongDatabase.
+    """
     where = Path(path)
     chosen = options or Options(allow_tmpfs=True, measure_sync=False)
     keys = chosen.keys or keyring(where)
     feed = LocalFeed()
     writer = LocalWriter(_committer(where, replace(chosen, keys=keys)), feed)
-    return LocalStore(writer, _reader(where, writer, keys), feed)
+    return LocalStore(writer, _reader(where, writer, keys, makes=makes), feed)
 
 
 def memory(options: Options | None = None) -> Store:
@@ -105,11 +108,11 @@ def keyring(path: Path, masters: Masters | None = None, again: Callable[[], Mast
     return Keyring(path, masters, again)
 
 
-def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring) -> SqliteReader:
+def _reader(path: Path, writer: LocalWriter | client.RemoteWriter, keys: Keyring, *, makes: bool) -> SqliteReader:
     return SqliteReader(
         database.open_reader(directory.database_path(path)),
         _blob_reader(path, keys),
-        lambda account: writer.commit(OpenAccount(account)),
+        (lambda account: writer.commit(OpenAccount(account))) if makes else None,
         keys.key,
     )
 

@@ -70,6 +70,16 @@ async def test_with_a_server_its_writer_commits(tmp_path):
         assert list(await store.reader.uids(ALICE, 1)) == [1]
 
 
+async def test_who_is_only_asked_about_gets_no_account(tmp_path):
+    async with tools.opened(tmp_path, fresh=True, wait=0) as store:
+        assert await store.reader.usage(ALICE) == (0, 0)
+        assert [*await store.reader.mailboxes(ALICE), *await store.reader.uids(ALICE, 1)] == []
+        assert (await store.reader.account_changes(ALICE, 0)).others == ()
+        assert await store.reader.accounts() == []
+        await store.writer.commit(append(account=ALICE))
+        assert await store.reader.usage(ALICE) != (0, 0)
+
+
 async def test_a_directory_somebody_holds_without_answering_is_in_use(tmp_path):
     async with tools.opened(tmp_path, fresh=True, wait=0):
         with pytest.raises(CannotOpen, match=f"in use by another server .pid {os.getpid()}"):

@@ -109,6 +109,7 @@ class Import:
     async def run(self) -> Outcome:
         """Import everything. Raises StoreError when the store takes no more (quota, space, it ended); OSError."""
         self._progress.begin(self._source.size)
+        await self._account.actions.open()
         folders = await self._folders()
         uses = {row.special_use: row.name for row in folders.values() if row.special_use}
         made: list[str] = []

@@ -97,8 +97,10 @@ class AccountMaildir:
 
     async def mend(self) -> None:
         """A full pass over everything."""
-        await self._reader.mailboxes(self._account)  # this makes an account that is new
         row = await self._reader.account(self._account)
+        if row is None:
+            await self._taking.actions().open()
+            row = await self._reader.account(self._account)
         if row is None:
             raise StoreError(Reason.UNAVAILABLE, "the account was released meanwhile")
         await self._arrange()

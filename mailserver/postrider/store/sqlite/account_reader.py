@@ -22,11 +22,14 @@ from postrider.store.values import (
     ThingRow,
 )
 
+#: No account has this row id.
+_NOBODY = 0
+
 
 class AccountReader:
-    """`ensure` makes an account that is asked about before anything came for it."""
+    """`ensure` makes an account that is asked about before anything came for it; without, nothing is found in it."""
 
-    def __init__(self, db: apsw.Connection, ensure: Callable[[Account], Awaitable[object]]) -> None:
+    def __init__(self, db: apsw.Connection, ensure: Callable[[Account], Awaitable[object]] | None) -> None:
         self._db = db
         self._ensure = ensure
 
@@ -85,6 +88,8 @@ class AccountReader:
     async def _owner(self, account: Account) -> int:
         owner = account_id(self._db, account)
         if owner is None:
+            if self._ensure is None:
+                return _NOBODY
             await self._ensure(account)
             owner = account_id(self._db, account)
         if owner is None:

@@ -25,10 +25,10 @@ _MOVES = 3
 
 
 class SqliteReader(AccountReader):
-    """Implements ports.Reader. `ensure` makes an account that is asked about before anything came for it."""
+    """Implements ports.Reader. `ensure` is AccountReader's."""
 
     def __init__(
-        self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]], keys: Keys
+        self, db: apsw.Connection, blobs: BlobReader, ensure: Callable[[Account], Awaitable[object]] | None, keys: Keys
     ) -> None:
         super().__init__(db, ensure)
         self._blobs = blobs
