@@ -10,7 +10,7 @@ import enum
 import struct
 from typing import Final
 
-from postrider.store.codecs import seal, unseal
+from postrider.store.codecs import BadFrame, seal, unseal
 from postrider.store.keys import DataKey, Keys
 
 #: No header field begins like this, nor does a CRC with MessagePack behind it.
@@ -39,9 +39,14 @@ def is_sealed(stored: bytes) -> bool:
     return stored.startswith(_MARK)
 
 
-def opened(keys: Keys, cell: Cell, blob_id: int, stored: bytes) -> bytes:
-    """The value that is meant. Raises KeyMissing, BadFrame."""
+def opened(keys: Keys, cell: Cell, blob_id: int, stored: bytes, *, only_sealed: bool = False) -> bytes:
+    """The value that is meant. Raises KeyMissing, BadFrame.
+
+    `only_sealed`: its body is sealed, so that a value in the clear is one that somebody put there.
+    """
     if not stored.startswith(_MARK):
+        if only_sealed and stored:
+            raise BadFrame("it lies in the clear, and its body does not")
         return stored
     id_ = int.from_bytes(stored[len(_MARK) : _HEAD.size], "little")
     return unseal(stored[_HEAD.size :], keys(id_).octets, _bound(id_, cell, blob_id))

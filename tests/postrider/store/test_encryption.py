@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import apsw
 import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, append, enqueue, intake
@@ -207,6 +208,24 @@ async def test_a_disk_that_takes_no_key_takes_no_mail(data, sealed, monkeypatch)
     assert [len(await rows(store, account)) for account in (ALICE, BOB)] == [2, 1]
     assert len(list(key_files(data))) == 3
     await store.close()
+
+
+async def test_rows_are_worth_nothing_in_another_place_nor_in_the_clear(data, sealed):
+    store = open_local(data, sealed)
+    for word in (b"one", b"two"):
+        await store.writer.commit(letter(ALICE, cached=b"\1\2\3\4" + word, enqueue=()))
+    await store.close()
+    db = apsw.Connection(str(data / "mail.db"))
+    db.execute("UPDATE email SET cached = (SELECT cached FROM email WHERE id = 2) WHERE id = 1")
+    db.execute("UPDATE email SET cached = x'01020304' WHERE id = 2")
+    store = open_local(data, sealed)
+    # What is cached is found anew from the body, which is authenticated.
+    assert [row.cached for row in await rows(store, ALICE)] == [b"", b""]
+    db.execute("UPDATE email SET prefix = CAST('Received: from a liar' AS BLOB) WHERE id = 2")
+    with pytest.raises(StoreError, match="lies in the clear"):
+        await rows(store, ALICE)
+    await store.close()
+    db.close()
 
 
 async def test_a_lost_database_is_made_again(data, sealed):

@@ -56,11 +56,12 @@ def message_row(row: Any, keys: Keys) -> MessageRow:
         uid, modseq, flags, keywords, size, received, saved, email_id, thread_id, prefix, blob_id, blob_size, cached,
         key_id,
     ) = row  # fmt: skip
-    sealed = key_id != KEY_NONE or is_sealed(cached)
+    body_sealed = key_id != KEY_NONE
+    sealed = body_sealed or is_sealed(cached)
     if sealed:
-        prefix = opened(keys, Cell.PREFIX, blob_id, prefix)
+        prefix = opened(keys, Cell.PREFIX, blob_id, prefix, only_sealed=body_sealed)
         try:
-            cached = opened(keys, Cell.CACHED, blob_id, cached)
+            cached = opened(keys, Cell.CACHED, blob_id, cached, only_sealed=body_sealed)
         except BadFrame:
             cached = b""  # it is damaged: whoever needs it looks into the body, which is not
     return MessageRow(
