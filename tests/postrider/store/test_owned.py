@@ -36,10 +36,18 @@ async def test_rights_are_found_by_folder_and_by_grantee(commit, reader):
 
 async def test_whoever_gets_the_name_next_has_no_rights(commit, reader):
     await commit(t.OpenAccount(BOB))
-    await commit(t.SetRights(ALICE, INBOX, BOB, "r"))
+    await commit(append(INBOX, b"1"))
+    for grantee in (BOB, CAROL):
+        await commit(t.SetRights(ALICE, INBOX, grantee, "r"))
+        await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, Flag.SEEN, grantee=grantee))
+        await commit(t.Annotate(ALICE, INBOX, grantee, (("/private/comment", b"c"),)))
     before = await reader.account(ALICE)
     await commit(t.Release(BOB))
     assert await reader.shared_with([BOB]) == []
+    assert await reader.seen(ALICE, INBOX, BOB) == []
+    assert await reader.annotations(ALICE, INBOX, [BOB]) == []
+    assert [row.uid for row in await reader.seen(ALICE, INBOX, CAROL)] == [1]
+    assert [row.value for row in await reader.annotations(ALICE, INBOX, [CAROL])] == [b"c"]
     assert (await reader.account(ALICE)).modseq > before.modseq
 
 

@@ -169,7 +169,7 @@ def reinstate(run: Running, txn: t.Reinstate) -> t.Done:
 
 
 def _take_rights(run: Running, grantee: Account) -> None:
-    """Whoever gets this name next has no rights on folders of others."""
+    """Whoever gets this name next has no rights on folders of others, and nothing that was private there."""
     given = run.db.execute(
         "DELETE FROM rights WHERE grantee = ? RETURNING account_id, mailbox_id", (grantee,)
     ).fetchall()
@@ -180,3 +180,8 @@ def _take_rights(run: Running, grantee: Account) -> None:
             "UPDATE mailbox SET changed = ? WHERE account_id = ? AND id = ?", (row[0], account_id, mailbox_id)
         )
         run.changed.add(row[1])
+        for table, whose in (("seen", "grantee"), ("annotation", "owner")):
+            run.db.execute(
+                f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ? AND {whose} = ?",
+                (account_id, mailbox_id, grantee),
+            )
