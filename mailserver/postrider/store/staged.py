@@ -9,7 +9,7 @@ _UIDS = 1000
 #: Modseqs left free for everything else that happens in the account meanwhile.
 _MODSEQS = 1 << 24
 #: UIDs have 32 bits (RFC 9051 §2.3.1.1).
-_LAST_UID = (1 << 32) - 1
+LAST_UID = (1 << 32) - 1
 
 
 def first_uid(uidnext: int, messages: int) -> int:
@@ -17,9 +17,14 @@ def first_uid(uidnext: int, messages: int) -> int:
     if messages < 1:
         raise StoreError(Reason.INVALID, "a copy of no messages")
     first = uidnext + max(_UIDS, messages)
-    if first + messages + _UIDS > _LAST_UID:
+    if first + messages + _UIDS > LAST_UID:
         raise StoreError(Reason.LIMIT, "the folder's UIDs are running out: copy into a new one")
     return first
+
+
+def no_uids() -> StoreError:
+    """What a folder answers that has given all its UIDs; UIDNEXT is never above the last one."""
+    return StoreError(Reason.LIMIT, "the folder has no more UIDs: use a new one")
 
 
 def first_modseq(modseq: int) -> int:

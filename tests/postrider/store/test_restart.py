@@ -86,6 +86,42 @@ async def test_removed_folders_leave_nothing_behind(data, options):
     await store.close()
 
 
+async def test_folders_that_never_had_a_message_leave_no_name(data, options):
+    store = open_local(data, options)
+    empty, used = [await store.writer.commit(t.CreateMailbox(ALICE, name)) for name in ("empty", "used")]
+    await store.writer.commit(append(used.id))
+    for made in (empty, used):
+        await store.writer.commit(t.DeleteMailbox(ALICE, made.id, keep=True))
+    db = apsw.Connection(str(data / "mail.db"))
+    assert db.execute("SELECT name FROM former").fetchall() == [("used",)]
+    db.close()
+    await store.close()
+
+
+async def test_a_folder_gives_no_uid_that_is_none(data, options):
+    store = open_local(data, options)
+    await store.writer.commit(append())
+    db = apsw.Connection(str(data / "mail.db"))
+    db.execute("UPDATE mailbox SET uidnext = 4294967294 WHERE id = 1")
+    db.close()
+    for txn, reason in (
+        (t.Copy(ALICE, INBOX, (1, 1), INBOX), None),  # UIDNEXT is a UID too (RFC 9051 §2.3.1.1)
+        (t.Copy(ALICE, INBOX, (1,), INBOX), Reason.LIMIT),
+        (append(), Reason.LIMIT),
+        (intake(ALICE), Reason.LIMIT),
+    ):
+        try:
+            await store.writer.commit(txn)
+        except StoreError as error:
+            assert error.reason is reason
+        else:
+            assert reason is None
+    assert list(await store.reader.uids(ALICE, INBOX)) == [1, 4294967294]
+    assert (await store.reader.mailbox(ALICE, INBOX)).uidnext == 4294967295
+    assert (await store.reader.usage(ALICE))[1] == 2
+    await store.close()
+
+
 async def test_packs_that_were_taken_away_are_told_and_the_rest_is_served(data, options):
     store = open_local(data, options)
     bodies = [os.urandom(100_000) for _ in range(4)]

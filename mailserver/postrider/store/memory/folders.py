@@ -43,7 +43,7 @@ def delete(state: State, txn: t.DeleteMailbox) -> t.Done:
     account.annotations = {key: value for key, value in account.annotations.items() if key[0] != folder.id}
     staged = [copy for copy in account.copies.values() if copy.target_id == folder.id]
     account.copies = {number: copy for number, copy in account.copies.items() if copy not in staged}
-    if txn.keep or account.held:
+    if (txn.keep or account.held) and folder.uidnext > 1:
         account.former[folder.id] = (folder.name, state.now)
     mail.discard(state, account, folder.id, folder.messages.values(), keep=txn.keep)
     mail.note_destroyed(account, (message for copy in staged for message in copy.messages))

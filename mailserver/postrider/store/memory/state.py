@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from postrider.store import names
+from postrider.store.staged import LAST_UID, no_uids
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import (
     Account,
@@ -88,10 +89,12 @@ class Folder:
     seen: dict[tuple[str, int], tuple[bool, int]] = field(default_factory=dict)
 
     def next_uids(self, count: int) -> range:
-        """Allocate UIDs; those that are set aside are passed over."""
+        """Allocate UIDs; those that are set aside are passed over. Raises StoreError(LIMIT)."""
         first = self.uidnext
         if self.hidden and first < self.hidden[0] < first + count:
             first = self.hidden[-1] + 1
+        if first + count > LAST_UID:
+            raise no_uids()
         self.uidnext = first + count
         if self.hidden and self.uidnext == self.hidden[0]:
             self.uidnext = self.hidden[-1] + 1

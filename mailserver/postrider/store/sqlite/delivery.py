@@ -15,6 +15,7 @@ from postrider.store.names import INBOX_ID, canonical
 from postrider.store.sqlite import queue
 from postrider.store.sqlite.accounts import Folder, ensure_account, find_folder
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
+from postrider.store.staged import LAST_UID, no_uids
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
@@ -193,13 +194,16 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
         return None
     account_id, modseq = row
     deleted = bool(new.flags & DELETED)
-    (uid,) = run.one(  # UIDNEXT jumps over hidden UIDs, and then the UID is not the one before it
+    row = run.one(  # UIDNEXT jumps over hidden UIDs, and then the UID is not the one before it
         "UPDATE mailbox SET uidnext = iif(uidnext + 1 = hidden_first, hidden_last, uidnext) + 1, modseq = ?,"
         " messages = messages + 1, unseen = unseen + ?, deleted = deleted + ?, bytes = bytes + ?,"
-        " deleted_bytes = deleted_bytes + ? WHERE account_id = ? AND id = ?"
+        " deleted_bytes = deleted_bytes + ? WHERE account_id = ? AND id = ? AND uidnext < ?"
         " RETURNING iif(hidden_first > 0 AND uidnext = hidden_last + 1, hidden_first, uidnext) - 1",
-        modseq, not new.flags & SEEN, deleted, new.size, deleted * new.size, account_id, mailbox_id,
+        modseq, not new.flags & SEEN, deleted, new.size, deleted * new.size, account_id, mailbox_id, LAST_UID,
     )  # fmt: skip
+    if not row:
+        raise no_uids()
+    uid = row[0]
     thread_id, brought = _thread(run, account_id, run.keyed(account, new.thread_keys[: t.MAX_THREAD_KEYS]))
     run.db.execute(
         "INSERT INTO email (account_id, thread_id, blob_id, refs, size, received, prefix, cached, thread_keys)"

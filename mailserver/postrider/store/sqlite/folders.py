@@ -32,8 +32,8 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
         raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
     if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_IS_BELOW}", account_id, *_below(folder.name)):
         raise StoreError(Reason.INVALID, "the folder has folders below it")
-    octets, messages = run.one(
-        "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages", *folder.key
+    octets, messages, uidnext = run.one(
+        "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages, uidnext", *folder.key
     )
     (modseq,) = run.one(
         "UPDATE account SET modseq = modseq + 1, bytes = bytes - ?, messages = messages - ? WHERE id = ?"
@@ -44,7 +44,7 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
         run.db.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", folder.key)
     run.db.execute("DELETE FROM staged WHERE account_id = ? AND target_id = ?", folder.key)
     note(run, account_id, modseq, "mailbox", str(folder.id), gone=True)
-    removal.doom(run, folder, modseq, keep=txn.keep or folder.held)
+    removal.doom(run, folder, modseq, keep=(txn.keep or folder.held) and uidnext > 1)
     run.changed.add(txn.account)
     return t.Done()
 

@@ -11,6 +11,7 @@ from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find
 from postrider.store.sqlite.delivery import Coming, add, joined
 from postrider.store.sqlite.removal import ROW_COLUMNS, Row, Weights, discard, recount, take_out, weigh
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
+from postrider.store.staged import LAST_UID, no_uids
 from postrider.store.transactions import FlagChange, Reason, StoreError
 
 #: Of the UIDs in a JSON list those that are there for anybody.
@@ -51,6 +52,8 @@ def put_in(run: Running, folder: Folder, modseq: int, rows: Sequence[Row]) -> t.
     if first < folder.hidden_first < first + len(rows):
         first = folder.hidden_last + 1
     uids = range(first, first + len(rows))
+    if uids.stop > LAST_UID:
+        raise no_uids()
     run.db.executemany(
         "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, created, flags, keywords, size, saved)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
