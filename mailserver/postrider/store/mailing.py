@@ -102,12 +102,15 @@ class CopyBegun(Value, frozen=True):
 class StageCopy(Txn, frozen=True):
     """Copy a slice, in ascending order of UIDs from slice to slice; nobody sees it yet. Result: Staged.
 
-    AGAIN when deliveries have used up what was set aside, or nobody staged for an hour: begin anew.
+    AGAIN when deliveries have used up what was set aside, or nobody staged for an hour: begin anew. OVER_QUOTA when
+    what is staged by now would not fit, so that nobody copies a million to hear it in the end.
     """
 
     account: Account
     id: int
     uids: tuple[int, ...]
+    quota_bytes: int = 0
+    domain_quota_bytes: int = 0
 
 
 class Staged(Value, frozen=True):

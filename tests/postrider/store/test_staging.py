@@ -134,6 +134,16 @@ async def test_quotas_are_decided_at_the_end(commit, reader, source):
     assert (await commit(t.FinishCopy(ALICE, copy, quota_bytes=85))).messages == 8
 
 
+async def test_a_copy_over_quota_is_refused_along_the_way(commit, reader, source):
+    copy = await begin(commit, quota_bytes=77)
+    await commit(append(INBOX, b"x" * 25))
+    await commit(t.StageCopy(ALICE, copy, (1, 2), quota_bytes=77))
+    assert await refusal(commit(t.StageCopy(ALICE, copy, (3, 4, 5), quota_bytes=77))) is Reason.OVER_QUOTA
+    assert await refusal(commit(t.StageCopy(ALICE, copy, (3, 4, 5), domain_quota_bytes=77))) is Reason.OVER_QUOTA
+    await commit(t.DropCopy(ALICE, copy))
+    assert (await reader.mailbox(ALICE, SENT)).messages == 1
+
+
 async def test_a_folder_is_removed_under_a_copy(commit, reader, source):
     made = await commit(t.CreateMailbox(ALICE, "x"))
     copy = await begin(commit, target=made.id)

@@ -34,6 +34,8 @@ def stage(state: State, txn: t.StageCopy) -> t.Staged:
     found = [source.messages[uid] for uid in sorted(set(txn.uids)) if uid in source.messages]
     if len(copy.messages) + len(found) > len(target.hidden):
         raise StoreError(Reason.INVALID, "more messages than the copy was begun for")
+    size = sum(message.size for message in (*copy.messages, *found))
+    mail.check_quota(state, account, size, (txn.quota_bytes, txn.domain_quota_bytes))
     for message in found:
         uid = target.hidden[len(copy.messages)]
         copy.messages.append(replace(message, uid=uid, modseq=copy.modseq, created=copy.modseq, saved=state.now))

@@ -22,8 +22,8 @@ from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
 _FITS = (
-    "SELECT 1 FROM account WHERE id = ?3 AND (?4 = 0 OR bytes + ?2 <= ?4) AND (?5 = 0 OR ?2 + (SELECT"
-    " domain_usage.bytes FROM domain_usage WHERE domain_usage.domain = account.domain) <= ?5)"
+    "SELECT 1 FROM account WHERE id = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) AND (?4 = 0 OR ?1 + (SELECT"
+    " domain_usage.bytes FROM domain_usage WHERE domain_usage.domain = account.domain) <= ?4)"
 )
 
 
@@ -34,9 +34,7 @@ def begin(run: Running, txn: t.BeginCopy) -> t.CopyBegun:
     run.doomed = True  # copies that were left behind are looked for
     if target.hidden_first:
         raise StoreError(Reason.BUSY)
-    quota = (txn.quota_bytes, txn.domain_quota_bytes)
-    if not run.one(_FITS, txn.messages, txn.size, target.account_id, *quota):
-        raise StoreError(Reason.OVER_QUOTA)
+    _check(run, target.account_id, txn.size, (txn.quota_bytes, txn.domain_quota_bytes))
     modseq, uidnext = run.one(
         "SELECT account.modseq, uidnext FROM account JOIN mailbox ON account_id = account.id AND mailbox.id = ?"
         " WHERE account.id = ?",
@@ -79,6 +77,8 @@ def stage(run: Running, txn: t.StageCopy) -> t.Staged:
         " WHERE id = ?1",
         (txn.id, len(rows), run.now, *weigh(rows)[1:]),
     )
+    (octets,) = run.one("SELECT bytes FROM staged WHERE id = ?", txn.id)
+    _check(run, source.account_id, octets, (txn.quota_bytes, txn.domain_quota_bytes))
     return t.Staged(tuple(row.uid for row in rows))
 
 
@@ -112,6 +112,12 @@ def drop(run: Running, txn: t.DropCopy) -> t.Done:
     )
     run.doomed = removal.clear_copy(run)
     return t.Done()
+
+
+def _check(run: Running, account_id: int, octets: int, quota: tuple[int, int]) -> None:
+    """Whether there is room now; nothing is taken of it yet. Raises StoreError(OVER_QUOTA)."""
+    if not run.one(_FITS, octets, account_id, *quota):
+        raise StoreError(Reason.OVER_QUOTA)
 
 
 class _Copy(NamedTuple):
