@@ -7,13 +7,14 @@ from array import array
 
 from postrider.edge.imap_session import ImapSession
 from postrider.mailbox import query
-from postrider.mailbox.actions import FlagEdit
+from postrider.mailbox.actions import FlagEdit, MovedInPart
 from postrider.mailbox.candidates import Scope
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import flag_lines
 from postrider.protocols.imap.flags import DELETED
 from postrider.protocols.imap.search import asks_modseq
+from postrider.store import transactions as t
 from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import MailboxRow
 
@@ -124,15 +125,28 @@ async def copy(session: ImapSession, event: e.Copy) -> None:
     if not uids:
         await session.finish("No messages")
         return
-    work = actions.move if event.move else actions.copy
-    done = await work(view.mailbox.id, uids, target.id)
-    code = b""
-    if done.source:  # RFC 4315 §3
-        code = b"COPYUID %d %b %b" % (done.uidvalidity, r.compact_set(done.source), r.compact_set(done.target))
-    if event.move and code:
-        session.engine.untagged(r.ok_code(code, b"Moved"))  # RFC 6851 §4.3: before the EXPUNGEs
-        code = b""
-    await session.finish("Done", code)
+    if not event.move:
+        await session.finish("Done", _copyuid(await actions.copy(view.mailbox.id, uids, target.id)))
+        return
+    try:
+        _tell_moved(session, await actions.move(view.mailbox.id, uids, target.id))
+    except MovedInPart as refused:
+        _tell_moved(session, refused.done)
+        raise
+    await session.finish("Done")
+
+
+def _tell_moved(session: ImapSession, done: t.Uids) -> None:
+    """RFC 6851 §4.3: before the EXPUNGEs, and before a NO too where some are moved."""
+    if code := _copyuid(done):
+        session.engine.untagged(r.ok_code(code, b"Moved"))
+
+
+def _copyuid(done: t.Uids) -> bytes:
+    """RFC 4315 §3: nothing where nothing was there."""
+    if not done.source:
+        return b""
+    return b"COPYUID %d %b %b" % (done.uidvalidity, r.compact_set(done.source), r.compact_set(done.target))
 
 
 async def _target(session: ImapSession, name: str) -> MailboxRow | None:

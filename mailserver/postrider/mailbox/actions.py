@@ -19,6 +19,7 @@ from postrider.store import transactions as t
 from postrider.store.conditions import HasFlags
 from postrider.store.names import INBOX_ID
 from postrider.store.ports import Reader, Writer
+from postrider.store.transactions import StoreError
 from postrider.store.values import Account, Flag, MailboxRow
 
 #: Messages that one transaction changes at most: 3 to 4 ms of processor time, measured in a folder of a million.
@@ -67,6 +68,20 @@ def allowance(directory: Directory, mailbox: Mailbox) -> Allowance:
     return Allowance(policy.quota_bytes, directory.domain_quota(mailbox), policy.keeps)
 
 
+class MovedInPart(StoreError):
+    """A move that was refused midway; `done` says what was moved before."""
+
+    def __init__(self, error: StoreError, done: t.Uids) -> None:
+        super().__init__(error.reason, str(error))
+        self.done = done
+
+
+def _together(slices: Sequence[t.Uids]) -> t.Uids:
+    target = tuple(uid for done in slices for uid in done.target)
+    source = tuple(uid for done in slices for uid in done.source)
+    return t.Uids(slices[-1].uidvalidity, target, source, slices[-1].modseq)
+
+
 @dataclass(frozen=True, slots=True)
 class Actions:
     """Changes one account's mail. Every method raises StoreError when the store refuses; then its slice is undone."""
@@ -100,7 +115,8 @@ class Actions:
         copied: list[int] = []
         try:
             for start in range(0, len(uids), SLICE):
-                staged = await commit(t.StageCopy(account, begun.id, tuple(uids[start : start + SLICE])))
+                some = tuple(uids[start : start + SLICE])
+                staged = await commit(t.StageCopy(account, begun.id, some, *quotas))
                 copied.extend(staged.source)
             done = await commit(t.FinishCopy(account, begun.id, *quotas))
         except BaseException:
@@ -110,14 +126,17 @@ class Actions:
         return t.Uids(done.uidvalidity, target, tuple(copied), done.modseq)
 
     async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
-        """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3)."""
+        """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3). Raises MovedInPart."""
         moved: list[t.Uids] = []
         for start in range(0, max(len(uids), 1), SLICE):
             some = tuple(uids[start : start + SLICE])
-            moved.append(await self.writer.commit(t.Copy(self.account, mailbox_id, some, target_id, move=True)))
-        target = tuple(uid for done in moved for uid in done.target)
-        source = tuple(uid for done in moved for uid in done.source)
-        return t.Uids(moved[-1].uidvalidity, target, source, moved[-1].modseq)
+            try:
+                moved.append(await self.writer.commit(t.Copy(self.account, mailbox_id, some, target_id, move=True)))
+            except StoreError as error:
+                if not moved:
+                    raise
+                raise MovedInPart(error, _together(moved)) from error
+        return _together(moved)
 
     async def set_flags(self, mailbox_id: int, uids: Sequence[int], edit: FlagEdit) -> FlagsStored:
         """Change flags of messages, slice by slice."""

@@ -6,7 +6,10 @@ import base64
 import errno
 import random
 
+import apsw
 import pytest
+
+from postrider.mailbox import actions
 
 PICTURE = bytes(range(256)) * 3
 INNER = b"From: inner@example.net\r\nSubject: inside\r\n\r\nInner text\r\n"
@@ -165,6 +168,23 @@ async def test_select_copy_move_and_status(connect):
         assert code(await one.ask("STORE 1 +FLAGS (\\Seen)")).startswith(b"NO [READ-ONLY]")
         assert code(await one.ask("EXPUNGE")).startswith(b"NO [READ-ONLY]")
         assert code(await one.ask("MOVE 1 INBOX")).startswith(b"NO [READ-ONLY]")
+
+
+async def test_a_move_that_ends_midway_tells_what_moved(connect, tmp_path, monkeypatch):
+    monkeypatch.setattr(actions, "SLICE", 1)
+    async with connect() as one:
+        for _ in range(3):
+            await one.append(SIMPLE)
+        await one.ask("SELECT INBOX")
+        db = apsw.Connection(str(tmp_path / "data" / "mail.db"))
+        db.execute("UPDATE mailbox SET uidnext = 4294967294 WHERE name = 'Trash'")
+        db.close()
+        moved = await one.ask("MOVE 1:3 Trash")
+        assert moved[0].startswith(b"* OK [COPYUID ")  # RFC 6851 §4.3
+        assert moved[0].rstrip().endswith(b" 1 4294967294] Moved")
+        assert code(moved).startswith(b"NO [LIMIT]")
+        assert b"* 1 EXPUNGE\r\n" in await one.ask("NOOP")
+        assert len(await one.ask("MOVE 1:2 Trash")) == 1
 
 
 async def test_uid_expunge_and_close(connect):
