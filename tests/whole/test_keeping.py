@@ -87,7 +87,7 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
     assert counters["delivered"] + counters["queued"] == counters["accepted"]
     # While it took, each of the two may have been warned at 80 and at 95 %.
     assert counters["accepted"] - (2 * SENDERS * EACH - len(refused)) in range(5)
-    assert re.search(r" 200\.0 kB +9\d % ", command(server, "usage", "bob@one.test"))
+    assert re.search(r" 195\.3 Ki +9\d % ", command(server, "usage", "bob@one.test"))
 
     # A generation is asked for its quotas at once.
     large = letter("alice@one.test", "dave@one.test", "large", LINE * (QUOTA * 85 // 100 // len(LINE)))

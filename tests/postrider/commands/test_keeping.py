@@ -153,10 +153,10 @@ def test_usage_of_all_of_a_domain_and_of_one(filled):
     assert status == 0
     head, alice, bob, domain = (line.split(maxsplit=6) for line in text.splitlines())
     assert head == ["USED", "QUOTA", "FULL", "MESSAGES", "NAME"]
-    assert alice[:6] == ["800", "B", "1.0", "kB", "80", "%"]
+    assert alice[:6] == ["800", "B", "1000", "B", "80", "%"]
     assert "legal hold, expunged since" in text
     assert bob[-2:] == ["default/bob@one.test", "not declared"]
-    assert domain[:6] == ["850", "B", "10.0", "kB", "8", "%"]
+    assert domain[:6] == ["850", "B", "9.8", "Ki", "8", "%"]
     assert run("usage", "--data", filled, "--domain", "ONE.test") == (0, text)
     assert "nothing was ever stored" in run("usage", "carol@one.test", "--data", filled)[1]
     lines = run("usage", "default/alice@one.test", "--data", filled)[1].splitlines()

@@ -35,7 +35,7 @@ def test_all_is_well(data):
 
 def test_room_comes_back(data):
     code, output = said("compact", "--data", data)
-    assert (code, output) == (0, "916.4 kB before, 102.6 kB now\n")
+    assert (code, output) == (0, "894.9 Ki before, 100.2 Ki now\n")
     assert said("verify", "--data", data)[0] == 0
 
 

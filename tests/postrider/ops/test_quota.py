@@ -104,7 +104,7 @@ async def test_the_letter_says_how_much_what_happens_and_what_to_do(site):
     assert letter["Return-Path"] == "<>"
     assert letter["Auto-Submitted"] == "auto-generated"
     text = letter.get_payload()
-    assert "83.0 kB of 100.0 kB are in use" in text
+    assert "81.1 Ki of 97.7 Ki are in use" in text
     assert "waits at its senders' servers" in text.replace("\r\n", " ")
     assert max(map(len, text.splitlines())) <= 76
 

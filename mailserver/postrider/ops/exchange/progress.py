@@ -10,7 +10,8 @@ from postrider.model.ports import Clock
 #: Seconds between two looks of a bar, and between two lines where nobody looks.
 _BAR_EVERY, _LINE_EVERY = 0.2, 10.0
 _BAR = 24
-_UNITS = ("B", "kB", "MB", "GB", "TB")
+#: Those that quotas are declared in.
+_UNITS = ("B", "Ki", "Mi", "Gi", "Ti")
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ class Progress:
 
 
 def status(done: Progress, seconds: float) -> str:
-    """ "1,200 messages, 30.1 of 62.5 MB, 2,400/s, 13 s left"."""
+    """ "1,200 messages, 30.1 Mi of 62.5 Mi, 2,400/s, 13 s left"."""
     rate = f"{done.messages / seconds:,.0f}/s" if seconds > 0 else "-/s"
     text = f"{done.messages:,} messages, {size(done.octets)} of {size(done.total)}, {rate}"
     if 0 < done.octets < done.total:
@@ -88,11 +89,11 @@ def status(done: Progress, seconds: float) -> str:
 
 
 def size(octets: float) -> str:
-    """ "30.1 MB"."""
+    """ "30.1 Mi"."""
     for unit in _UNITS:
-        if octets < 1000 or unit == _UNITS[-1]:
+        if octets < 1024 or unit == _UNITS[-1]:
             break
-        octets /= 1000
+        octets /= 1024
     return f"{octets:.0f} {unit}" if unit == "B" else f"{octets:.1f} {unit}"
 
 
