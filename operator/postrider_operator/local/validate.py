@@ -90,7 +90,9 @@ def _validator(kind: str) -> jsonschema.Draft202012Validator:
 
 def _closed(schema: Schema) -> Schema:
     """The schema refusing unknown fields, as kubectl does."""
-    result = {key: value for key, value in schema.items() if key == _RULES or not key.startswith("x-") and key != "default"}
+    result = {
+        key: value for key, value in schema.items() if key == _RULES or not (key.startswith("x-") or key == "default")
+    }
     if "properties" in result:
         result["properties"] = {name: _closed(part) for name, part in result["properties"].items()}
         result["additionalProperties"] = False
