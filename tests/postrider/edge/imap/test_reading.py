@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from postrider.store.codecs import FRAME
+from postrider.edge.imap_sections import BLOCK
 
 ATTACHED = random.Random(7).randbytes(1_500_000)
 ENCODED = base64.encodebytes(ATTACHED).replace(b"\n", b"\r\n")
@@ -126,24 +126,24 @@ async def test_a_decoded_part_is_read_no_further_than_asked(connect, reading, st
         assert reading.octets <= most
 
 
-async def test_a_large_part_is_decoded_frame_by_frame(connect, reading):
+async def test_a_large_part_is_decoded_block_by_block(connect, reading):
     async with connect() as one:
         await one.append(MESSAGE)
         await one.ask("SELECT INBOX")
         told = b"".join(await one.ask("FETCH 1 BINARY.PEEK[2]"))
         assert b"BINARY[2] ~{1500000}\r\n" + ATTACHED + b")\r\n" in told
         assert reading.octets == len(ENCODED)
-        frames = [range(start // FRAME, (start + length - 1) // FRAME + 1) for start, length in reading.ranges]
-        assert [list(touched) for touched in frames] == [[number] for number in range(len(frames))]
+        blocks = [range(start // BLOCK, (start + length - 1) // BLOCK + 1) for start, length in reading.ranges]
+        assert [list(touched) for touched in blocks] == [[number] for number in range(len(blocks))]
 
 
-async def test_a_whole_message_is_read_frame_by_frame(connect, reading):
+async def test_a_whole_message_is_read_block_by_block(connect, reading):
     async with connect() as one:
         await one.append(MESSAGE)
         await one.ask("SELECT INBOX")
         await one.say(b"whole FETCH 1 BODY.PEEK[]\r\n")
         assert MESSAGE in b"".join(await one.until(b"whole OK"))
-        assert reading.ranges == [(0, FRAME), (FRAME, len(MESSAGE) - FRAME)]
+        assert reading.ranges == [(at, min(BLOCK, len(MESSAGE) - at)) for at in range(0, len(MESSAGE), BLOCK)]
 
 
 async def test_an_encoding_nobody_knows(connect):
