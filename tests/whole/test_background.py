@@ -50,7 +50,7 @@ def test_it_is_started_again_and_the_group_serves_on(server):
     assert server.terminate() == 0
     assert not Path(f"/proc/{second}").exists()
     ended = [json.loads(line) for line in (server.directory / "log").read_text().splitlines()]
-    assert [line["status"] for line in ended if line["event"] == "server.process_ended"] == [-9]
+    assert [line["process"] for line in ended if line["event"] == "server.process_ended"] == ["background-0"]
 
 
 @pytest.mark.crash

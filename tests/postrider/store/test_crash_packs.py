@@ -94,9 +94,11 @@ async def test_power_loss_while_packs_are_compacted(place, count, images):
     store = await connect(data, place / "s")
     history = History()
     await history.play(store, count)
+    async with asyncio.timeout(20):
+        while (data / "packs" / "00000001.pack").exists():
+            await asyncio.sleep(0.05)
     await store.close()
     trace.end()
-    assert min(int(path.stem) for path in (data / "packs").iterdir()) > 1  # the first one is gone
     luck = random.Random(3)
     calls = sum(1 for _ in Disk(data, place / "before").replay(trace.output))
     moments = set(luck.sample(range(calls), images))
