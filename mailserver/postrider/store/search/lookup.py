@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,8 @@ _Answer = TypeVar("_Answer")
 RANKED = 1000
 #: Trigrams of one text that are asked for: more make no smaller choice.
 MAX_TRIGRAMS = 24
+#: Texts whose postings are asked for side by side; for more of them each message's texts are looked into.
+MOST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,20 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Holders:
+    """Who has what, among messages that were asked about, from the UID `first` on: below it nothing is said.
+
+    What is gone, from the index too, has nothing.
+    """
+
+    #: For each text the UIDs of those that have it.
+    having: tuple[frozenset[int], ...]
+    #: Of these the index has not all of the text: they may have what it does not know of.
+    partial: frozenset[int]
+    first: int
+
+
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """A message that answers a question, and how well; only its folder's UIDVALIDITY tells whether it is still it."""
 
@@ -71,6 +87,13 @@ class Lookup(Protocol):
 
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """From the UID `limit` downwards up to `most` candidates are looked at; which of them match, or may."""
+        ...
+
+    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int], most: int) -> Holders | None:
+        """Which of these messages, covered and rising, have each text; the newest first, up to `most` are looked into.
+
+        All above the last one that was looked into are told, and at least one.
+        """
         ...
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
@@ -96,6 +119,10 @@ class IndexLookup:
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """See Lookup."""
         return await self._answer(lambda db: _page(db, covered, wanted, (limit, most)))
+
+    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int], most: int) -> Holders | None:
+        """See Lookup."""
+        return await self._answer(lambda db: _holders(db, covered, texts, (uids, most)))
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
         """See Lookup."""
@@ -159,8 +186,7 @@ def _covered(db: apsw.Connection, account: Account, uidvalidity: int) -> Covered
 
 
 def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[int, int]) -> Page | None:
-    row: Any = db.execute("SELECT build, indexed FROM mark, folder WHERE id = ?", (covered.folder,)).fetchone()
-    if row is None or row[0] != covered.build or row[1] < covered.uid:
+    if not _stands(db, covered):
         return None
     limit, most = bounds
     low, high = covered.folder << UID_BITS, covered.folder << UID_BITS | min(limit, covered.uid)
@@ -170,19 +196,52 @@ def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[i
         high = everything.at_most(high)
         if high == END:
             return Page(found, 0)
-        matching, whole = _checked(db, wanted, high)
-        if matching or not whole:
+        texts, whole = _document(db, high)
+        if (matching := holds(wanted, texts)) or not whole:
             found.append((high - low, matching))
         high -= 1
     return Page(found, max(0, high - low))
 
 
-def _checked(db: apsw.Connection, wanted: Wanted, number: int) -> tuple[bool, bool]:
-    """Whether a candidate is what is wanted, for all that the index has of it; whether that is all."""
+def _holders(
+    db: apsw.Connection, covered: Covered, asked: Sequence[Has], among: tuple[Sequence[int], int]
+) -> Holders | None:
+    if not _stands(db, covered):
+        return None
+    uids, most = among
+    low = covered.folder << UID_BITS
+    few = len(asked) <= MOST
+    sources = [_stream(db, each, low) for each in asked] if few else [Source(lambda at: _documents(db, low, at))]
+    stream = streams.All([streams.Listed(uids, low), streams.Any(sources)])
+    having: list[set[int]] = [set() for _ in asked]
+    first, high = uids[0], low + uids[-1]
+    for _ in range(most):
+        high = stream.at_most(high)
+        if high < low + first:
+            break
+        texts, _ = _document(db, high)
+        for holders, each in zip(having, asked, strict=True):
+            if holds(each, texts):
+                holders.add(high - low)
+        high -= 1
+    else:
+        first = max(first, high + 1 - low)
+    partial = frozenset(number - low for number in _partial(db, low + first, low + uids[-1]))
+    return Holders(tuple(map(frozenset, having)), partial, first)
+
+
+def _stands(db: apsw.Connection, covered: Covered) -> bool:
+    """Whether the index is still the one that this was said of."""
+    row: Any = db.execute("SELECT build, indexed FROM mark, folder WHERE id = ?", (covered.folder,)).fetchone()
+    return row is not None and row[0] == covered.build and row[1] >= covered.uid
+
+
+def _document(db: apsw.Connection, number: int) -> tuple[dict[str, str], bool]:
+    """What the index has of a message's text, and whether that is all."""
     row: Any = db.execute("SELECT partial, texts FROM document WHERE id = ?", (number,)).fetchone()
     if row is None:
         raise apsw.CorruptError(f"document {number} is missing")
-    return holds(wanted, file.unpack_texts(row[1])), not row[0]
+    return file.unpack_texts(row[1]), not row[0]
 
 
 def _ranked(db: apsw.Connection, account: Account, words: str, limit: int) -> list[Ranked]:
@@ -215,6 +274,10 @@ def postings(db: apsw.Connection, part: Part, text: str, low: int) -> Source:
     sql = f"SELECT rowid FROM {part} WHERE {part} MATCH ? AND rowid BETWEEN ? AND ? ORDER BY rowid DESC"
     terms = _terms(text)
     return Source(lambda high: _numbers(db.execute(sql, (terms, low, high))))
+
+
+def _documents(db: apsw.Connection, low: int, high: int) -> Iterator[int]:
+    return _numbers(db.execute("SELECT id FROM document WHERE id BETWEEN ? AND ? ORDER BY id DESC", (low, high)))
 
 
 def _partial(db: apsw.Connection, low: int, high: int) -> Iterator[int]:

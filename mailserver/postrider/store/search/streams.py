@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
@@ -43,6 +44,19 @@ class Source:
         self._numbers = self._read(limit)
         self._at = next(self._numbers, END)
         return self._at
+
+
+class Listed:
+    """A stream of `low` and each of some rising numbers."""
+
+    def __init__(self, numbers: Sequence[int], low: int) -> None:
+        self._numbers = numbers
+        self._low = low
+
+    def at_most(self, limit: int) -> int:
+        """See Stream."""
+        at = bisect_right(self._numbers, limit - self._low)
+        return self._low + self._numbers[at - 1] if at else END
 
 
 class Any:
