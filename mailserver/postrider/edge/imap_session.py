@@ -26,7 +26,7 @@ from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
 from postrider.store.search.lookup import Lookup
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, FlagRow, MailboxRow, account_of
+from postrider.store.values import Account, Changes, FlagRow, MailboxRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -180,25 +180,28 @@ class ImapSession:
         """Tell what happened in the selected mailbox; what is gone only where numbers may change (§7.5.1)."""
         more = self.view_or_none is not None
         while more:
-            news, more = await self._news(expunge=expunge)
-            if news:
-                self._say(news)
-                await self.link.send()
+            changes = await self._changes()
+            if not self.view.filled:  # nothing has happened
+                return
+            more = changes.more
+            for news in self.view.take(changes, expunge=expunge, most=NEWS_SLICE):
+                if news:
+                    self._say(news)
+                    await self.link.send()
+                if news.expunged:  # a million of them are not counted out before others have their turn
+                    await asyncio.sleep(0)
+            if more:
+                await asyncio.sleep(0)
 
-    async def _news(self, *, expunge: bool) -> tuple[News, bool]:
-        """Some news, and whether there is more: a million changes are taken in and sent a slice at a time."""
+    async def _changes(self) -> Changes:
+        """A slice of what happened since the view was last told; it is filled where there is something."""
         view = self.view
         changes = await self.deps.store.reader.changes(
             self.user.account, view.mailbox.id, view.modseq, limit=NEWS_SLICE
         )
-        if not view.filled:
-            if not changes.changed and not changes.vanished:
-                return News(), False
+        if not view.filled and (changes.changed or changes.vanished):
             await self.fill()
-        news = view.take(changes, expunge=expunge)
-        if changes.more:
-            await asyncio.sleep(0)
-        return news, changes.more
+        return changes
 
     async def history(self, since: int) -> tuple[list[Run], list[FlagRow]]:
         """What vanished from the selected mailbox and what changed in it since a modseq, read a slice at a time."""

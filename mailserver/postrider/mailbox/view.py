@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 
@@ -95,7 +95,8 @@ class View:
     told: dict[int, int] = field(default_factory=dict)
     #: Modseqs of our own silent changes.
     silent: set[int] = field(default_factory=set)
-    _gone: set[int] = field(default_factory=set)
+    #: A byte for each message up to the last that is gone and still has its number: 1 where it is.
+    _gone: bytearray = field(default_factory=bytearray)
 
     def __len__(self) -> int:
         return len(self.uids) if self.filled else self.mailbox.messages
@@ -185,17 +186,42 @@ class View:
 
     # -- changes -----------------------------------------------------------------------------------------------------
 
-    def take(self, changes: Changes, *, expunge: bool) -> News:
-        """Take in what happened; without `expunge` messages that are gone keep their numbers for now (§7.5.1)."""
+    def take(self, changes: Changes, *, expunge: bool, most: int) -> Iterator[News]:
+        """Take in what happened; without `expunge` messages that are gone keep their numbers for now (§7.5.1).
+
+        What is gone comes first, at most so many messages at a time, so that others get their turn in between: the
+        view is as the client knows it after each. Who stops in the middle takes the same changes in again.
+        """
         for vanished in changes.vanished:
             for first, last in vanished.runs:
-                self._gone.update(self.uids[bisect_left(self.uids, first) : bisect_right(self.uids, last)])
-        expunged: tuple[int, ...] = ()
-        gone: tuple[int, ...] = ()
-        if expunge and self._gone:
-            gone = tuple(sorted(self._gone))
-            expunged = tuple(self.number(uid) for uid in reversed(gone))
-            self._forget(gone)
+                self._bury(bisect_left(self.uids, first), bisect_right(self.uids, last))
+        while expunge and self._gone:
+            yield self._forget(most)
+        yield self._grown_and_changed(changes)
+
+    def _bury(self, start: int, stop: int) -> None:
+        """The messages at these positions are gone."""
+        if start < stop:
+            self._gone.extend(bytes(max(stop - len(self._gone), 0)))
+            self._gone[start:stop] = b"\1" * (stop - start)
+
+    def _forget(self, most: int) -> News:
+        """The highest of those that are gone lose their numbers."""
+        numbers: list[int] = []
+        at = len(self._gone)
+        while len(numbers) < most and (at := self._gone.rfind(1, 0, at)) >= 0:
+            numbers.append(at + 1)
+        lowest = numbers[-1] - 1
+        gone = tuple([self.uids[number - 1] for number in reversed(numbers)])
+        tail = without(self.uids[lowest:], gone)
+        del self.uids[lowest:]
+        self.uids += tail
+        del self._gone[self._gone.rfind(1, 0, lowest) + 1 :]
+        if self.saved:
+            self.saved = without(self.saved, gone)
+        return News(tuple(numbers), gone)
+
+    def _grown_and_changed(self, changes: Changes) -> News:
         before = len(self.uids)
         highest = self.uids[-1] if self.uids else 0
         changed: list[tuple[int, FlagRow]] = []
@@ -212,18 +238,10 @@ class View:
             self.silent.clear()
         grown = len(self.uids) > before
         return News(
-            expunged,
-            gone,
             exists=len(self.uids) if grown else None,
             recent=self.recent_count if grown and self.recent else None,
             changed=tuple(changed),
         )
-
-    def _forget(self, gone: Sequence[int]) -> None:
-        self.uids = without(self.uids, gone)
-        if self.saved:
-            self.saved = without(self.saved, gone)
-        self._gone.clear()
 
 
 def without(uids: array[int], gone: Iterable[int]) -> array[int]:

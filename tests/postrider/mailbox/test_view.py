@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from array import array
+from itertools import islice
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from postrider.mailbox.view import LostCount, NoSuchMessage, Picked, View, without
+from postrider.mailbox.view import LostCount, News, NoSuchMessage, Picked, View, without
 from postrider.model.runs import runs_of
 from postrider.protocols.imap.grammar import STAR
 from postrider.store.values import Changes, FlagRow, MailboxRow, Vanished
@@ -18,6 +19,10 @@ ROW = MailboxRow(1, "INBOX", 1, 100, 10, 0, 0, 0, 0)
 
 def view_of(*uids: int, recent: int = 0) -> View:
     return View(ROW, read_only=False, uids=array("I", uids), modseq=10, recent=recent)
+
+
+def taken(view: View, changes: Changes, most: int = 1000) -> list[News]:
+    return list(view.take(changes, expunge=True, most=most))
 
 
 def flags(uid: int, modseq: int) -> FlagRow:
@@ -82,25 +87,31 @@ def test_client_and_server_agree(data: st.DataObject) -> None:
             (Vanished(modseq, tuple(runs_of(sorted(gone)))),) if gone else (),
         )
         expunge = data.draw(st.booleans())
-        news = view.take(changes, expunge=expunge)
-        for number in news.expunged:
-            del client[number - 1]
-        if news.exists is not None:
-            client += [uid for uid in view.uids if uid not in client]
-            assert len(client) == news.exists
-        assert client == list(view.uids)
-        if expunge:
+        stop = data.draw(st.none() | st.integers(1, 2))
+        for news in islice(view.take(changes, expunge=expunge, most=2), stop):
+            assert [client[number - 1] for number in news.expunged] == list(reversed(news.vanished))
+            assert len(news.expunged) <= 2
+            for number in news.expunged:
+                del client[number - 1]
+            if news.exists is not None:
+                client += [uid for uid in view.uids if uid not in client]
+                assert len(client) == news.exists
+            assert client == list(view.uids)
+            assert [view.number(uid) for uid in client] == list(range(1, len(client) + 1))
+        if view.modseq < modseq:  # it was stopped in the middle: what is not taken in is asked for again
+            uidnext -= fresh
+            mailbox = [uid for uid in mailbox if uid not in added]
+        elif expunge:
             assert client == mailbox
-        assert [view.number(uid) for uid in client] == list(range(1, len(client) + 1))
 
 
 def test_own_changes_are_not_told_again() -> None:
     view = view_of(1, 2, 3)
     view.told[1] = 11
     view.silent.add(12)
-    news = view.take(Changes(13, (flags(1, 11), flags(2, 12), flags(3, 13)), ()), expunge=True)
+    news = taken(view, Changes(13, (flags(1, 11), flags(2, 12), flags(3, 13)), ()))[-1]
     assert [number for number, _ in news.changed] == [3]
-    news = view.take(Changes(14, (flags(1, 14),), ()), expunge=True)
+    news = taken(view, Changes(14, (flags(1, 14),), ()))[-1]
     assert [number for number, _ in news.changed] == [1]
 
 
@@ -108,9 +119,10 @@ def test_many_expunged_at_once() -> None:
     view = view_of(*range(1, 1001), recent=500)
     view.saved = array("I", [1, 2, 999])
     gone = tuple(range(1, 1001, 2))
-    news = view.take(Changes(11, (), (Vanished(11, tuple(runs_of(gone))),)), expunge=True)
-    assert news.vanished == gone
-    assert news.expunged == tuple(reversed(gone))
+    told = taken(view, Changes(11, (), (Vanished(11, tuple(runs_of(gone))),)), most=200)
+    assert [len(news.expunged) for news in told] == [200, 200, 100, 0]
+    assert [number for news in told for number in news.expunged] == list(reversed(gone))
+    assert sorted(uid for news in told for uid in news.vanished) == list(gone)
     assert list(view.uids) == list(range(2, 1001, 2))
     assert list(view.saved) == [2]
     assert view.recent_count == 251
@@ -134,7 +146,7 @@ def test_a_view_that_is_filled_late_is_as_it_was_selected(
     changes = Changes(20, tuple(flags(uid, 15) for uid in sorted(came)), (Vanished(14, tuple(runs_of(sorted(gone)))),))
     view.fill(present, changes)
     assert list(view.uids) == sorted(uids)
-    news = view.take(changes, expunge=True)
+    news = taken(view, changes)[0]
     assert list(view.uids) == sorted(uids - gone | came)
     assert news.vanished == tuple(sorted(gone))
 
@@ -158,4 +170,4 @@ def test_a_gap_as_wide_as_uids_are_is_not_counted_out() -> None:
         unfilled(2, (1 << 32) - 1).fill(array("I", [3]), wide)
     view = view_of(1, 5, 7)
     assert view.absent(wide.vanished[0].runs, [(6, 8), (4, 6)]) == [(4, 4), (6, 6), (8, 8)]
-    assert view.take(wide, expunge=True).vanished == (1, 5, 7)
+    assert taken(view, wide)[0].vanished == (1, 5, 7)
