@@ -30,7 +30,7 @@ _Answer = TypeVar("_Answer")
 RANKED = 1000
 #: Trigrams of one text that are asked for: more make no smaller choice.
 MAX_TRIGRAMS = 24
-#: Texts whose postings are asked for side by side; for more of them each message's texts are looked into.
+#: Texts that are looked up side by side; where there are more, each message's texts are looked into.
 MOST = 16
 
 
@@ -56,16 +56,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Holders:
-    """Who has what, among messages that were asked about, from the UID `first` on: below it nothing is said.
+    """Who has what, by UIDs, among messages that were asked about; what is gone, from the index too, has nothing."""
 
-    What is gone, from the index too, has nothing.
-    """
-
-    #: For each text the UIDs of those that have it.
+    #: For each text those that have it.
     having: tuple[frozenset[int], ...]
     #: Of these the index has not all of the text: they may have what it does not know of.
     partial: frozenset[int]
-    first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +85,8 @@ class Lookup(Protocol):
         """From the UID `limit` downwards up to `most` candidates are looked at; which of them match, or may."""
         ...
 
-    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int], most: int) -> Holders | None:
-        """Which of these messages, covered and rising, have each text; the newest first, up to `most` are looked into.
-
-        All above the last one that was looked into are told, and at least one.
-        """
+    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int]) -> Holders | None:
+        """Which of these messages, covered and rising, have each text. Callers ask in slices of some thousands."""
         ...
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
@@ -120,9 +113,9 @@ class IndexLookup:
         """See Lookup."""
         return await self._answer(lambda db: _page(db, covered, wanted, (limit, most)))
 
-    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int], most: int) -> Holders | None:
+    async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int]) -> Holders | None:
         """See Lookup."""
-        return await self._answer(lambda db: _holders(db, covered, texts, (uids, most)))
+        return await self._answer(lambda db: _holders(db, covered, texts, uids))
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
         """See Lookup."""
@@ -203,31 +196,23 @@ def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[i
     return Page(found, max(0, high - low))
 
 
-def _holders(
-    db: apsw.Connection, covered: Covered, asked: Sequence[Has], among: tuple[Sequence[int], int]
-) -> Holders | None:
+def _holders(db: apsw.Connection, covered: Covered, asked: Sequence[Has], uids: Sequence[int]) -> Holders | None:
     if not _stands(db, covered):
         return None
-    uids, most = among
     low = covered.folder << UID_BITS
     few = len(asked) <= MOST
     sources = [_stream(db, each, low) for each in asked] if few else [Source(lambda at: _documents(db, low, at))]
     stream = streams.All([streams.Listed(uids, low), streams.Any(sources)])
     having: list[set[int]] = [set() for _ in asked]
-    first, high = uids[0], low + uids[-1]
-    for _ in range(most):
-        high = stream.at_most(high)
-        if high < low + first:
-            break
-        texts, _ = _document(db, high)
+    number = low + uids[-1]
+    while (number := stream.at_most(number)) != END:
+        texts, _ = _document(db, number)
         for holders, each in zip(having, asked, strict=True):
             if holds(each, texts):
-                holders.add(high - low)
-        high -= 1
-    else:
-        first = max(first, high + 1 - low)
-    partial = frozenset(number - low for number in _partial(db, low + first, low + uids[-1]))
-    return Holders(tuple(map(frozenset, having)), partial, first)
+                holders.add(number - low)
+        number -= 1
+    partial = frozenset(number - low for number in _partial(db, low + uids[0], low + uids[-1]))
+    return Holders(tuple(map(frozenset, having)), partial)
 
 
 def _stands(db: apsw.Connection, covered: Covered) -> bool:
