@@ -24,7 +24,8 @@ from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
 
 PACK_SIZE = 64 * 1024 * 1024
-#: Batches of more bodies, or more octets, are written as they are: then the processor has better things to do.
+#: Batches of more bodies, or more octets, are written as they are: then the processor has better things to do, and what
+#: is dead brings a compaction that compresses the rest. What is sealed is compressed now or never.
 SQUEEZED_BODIES = 4
 SQUEEZED_BYTES = 4 * 1024 * 1024
 #: Octets from which on a journal record is compressed: that of a batch costs its messages too much.
@@ -123,8 +124,11 @@ class Packs:
         Raises OSError when a write fails (none of them is kept then) and SyncFailed.
         """
         few = len(bodies) <= SQUEEZED_BODIES and sum(one.body.size for one in bodies) <= SQUEEZED_BYTES
-        codec = codecs.ZSTD if few else codecs.PLAIN
-        return self._write([_Entry(one.body, one.meta, KIND_BODY, codec, one.seal) for one in bodies], now)
+        entries = [
+            _Entry(one.body, one.meta, KIND_BODY, codecs.ZSTD if few or one.seal else codecs.PLAIN, one.seal)
+            for one in bodies
+        ]
+        return self._write(entries, now)
 
     def append_journal(self, payload: bytes, about: bytes, now: int) -> Location:
         """Write a journal record, unsynced; `about` is its meta. Raises OSError, SyncFailed."""

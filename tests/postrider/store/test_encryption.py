@@ -16,9 +16,11 @@ from postrider.ops.backup.shelf import Shelf
 from postrider.ops.backup.take import Backup
 from postrider.store import open as stores
 from postrider.store import transactions as t
+from postrider.store.codecs import SEALED_ZSTD
 from postrider.store.directory import CannotOpen, key_files
 from postrider.store.keyring import Masters
 from postrider.store.open import keyring, open_local
+from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
 
@@ -75,6 +77,13 @@ async def test_nothing_is_readable_on_the_disk(data, sealed, tmp_path):
     await store.close()
     assert seen(data) == []
     assert len(list(key_files(data))) == 3
+
+
+async def test_many_at_once_are_compressed_as_one_is(data, sealed):
+    committer = SqliteCommitter(data, sealed)
+    committer.commit([letter(ALICE, BOB, thread_keys=()) for _ in range(10)])
+    committer.close()
+    assert {row[3] for row in dump(data)["blob"]} == {SEALED_ZSTD}
 
 
 def spooled(path):
