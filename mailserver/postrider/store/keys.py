@@ -29,12 +29,15 @@ class DataKey:
     id: int
     #: For AES-256-GCM.
     octets: bytes = field(repr=False)
+    #: For the search index of the account.
+    index: bytes = field(repr=False)
     _mac: bytes = field(repr=False)
 
     @classmethod
     def of(cls, id_: int, secret: bytes) -> Self:
         """The key that is made of a secret: each use has a part of its own."""
-        return cls(id_, _part(secret, b"postrider seal"), _part(secret, b"postrider mac"))
+        seal, index, mac = (_part(secret, use) for use in (b"postrider seal", b"postrider index", b"postrider mac"))
+        return cls(id_, seal, index, mac)
 
     def mac(self, data: bytes) -> bytes:
         """32 octets that stand for these, and mean nothing without the key: equal mail cannot be told equal."""

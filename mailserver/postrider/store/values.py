@@ -144,8 +144,13 @@ class AccountRow(Value, frozen=True):
     released: int = 0
     #: When the oldest message in the undelete window was expunged, seconds since the epoch; 0: there is none.
     oldest_expunged: int = 0
-    #: Something of it is encrypted, under a key of its own.
-    encrypted: bool = False
+    #: The number of its key once something of it is encrypted; 0: it has none.
+    key_id: int = 0
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether something of it is encrypted, under a key of its own."""
+        return self.key_id > 0
 
 
 class MessageChange(Value, frozen=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 import apsw
 
+from postrider.store.keys import DataKey
 from postrider.store.search import file
 from postrider.store.search.file import Marks
 from postrider.store.search.wanted import Document, Part
@@ -19,6 +20,8 @@ from postrider.store.values import Account
 UID_BITS = 32
 #: Documents read or taken out at once.
 SLICE = 1000
+#: Pages that are written at once while all of an index is.
+PAGES = 200
 _FOLDER = "SELECT id, account, uidvalidity, mailbox, indexed, documents FROM folder"
 
 
@@ -39,11 +42,13 @@ class Folder:
 
 
 class Index:
-    """The index of one data directory, opened for writing; from one thread at a time. Everything raises apsw.Error."""
+    """An index file, opened for writing; from one thread at a time. Everything raises apsw.Error."""
 
-    def __init__(self, path: Path, marks: Marks, build: int) -> None:
+    def __init__(self, path: Path, marks: Marks, build: int, key: DataKey | None = None) -> None:
+        """With a key it is that of one account."""
         self._path = path
-        self._db, self.begun_anew = file.open_writer(path, marks, build)
+        self._key = key
+        self._db, self.begun_anew = file.open_writer(path, marks, build, key)
         self._inode = path.stat().st_ino
 
     def is_there(self) -> bool:
@@ -52,6 +57,10 @@ class Index:
             return self._path.stat().st_ino == self._inode
         except FileNotFoundError:
             return False
+
+    def belongs_to(self, account: Account) -> None:
+        """All of it is this account's, whatever its name was."""
+        self._db.execute("UPDATE folder SET account = ?1 WHERE account <> ?1", (account,))
 
     def accounts(self) -> list[Account]:
         """All accounts of which something is indexed."""
@@ -124,9 +133,35 @@ class Index:
         self._db.execute("DELETE FROM folder WHERE id = ?", (folder.id,))
         return True
 
+    def note_departure(self, moment: float) -> None:
+        """An account leaves for a file of its own: what is here of it has to go without a trace."""
+        self._db.execute("UPDATE mark SET departed = ? WHERE departed = 0", (int(moment),))
+
+    def departed(self) -> tuple[int, bool]:
+        """When the first account left of which there may be a trace (0: none), and whether anything else is here."""
+        row: Any = self._db.execute("SELECT departed, EXISTS (SELECT 1 FROM document) FROM mark").fetchone()
+        return row[0], bool(row[1])
+
+    def purge(self) -> Iterator[None]:
+        """Write all postings anew, some PAGES a step: what was removed lies there until chance has it."""
+        for table in (*Part, "words"):
+            pages = -PAGES  # begins with all segments of the table (FTS5 §6.7)
+            done = False
+            while not done:
+                before = self._db.total_changes()
+                self._db.execute(f"INSERT INTO {table}({table}, rank) VALUES ('merge', ?)", (pages,))
+                done, pages = self._db.total_changes() - before < 2, PAGES
+                yield
+        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._db.execute("UPDATE mark SET departed = 0")
+
+    def rest(self) -> None:
+        """Give back memory."""
+        self._db.pragma("shrink_memory")
+
     def close(self) -> None:
         """Close in good order, or as well as it goes."""
         try:
-            file.close_writer(self._db)
+            file.close_writer(self._db, self._key)
         except apsw.Error:  # the mark of this boot stays: the next opening decides
             self._db.close()

@@ -6,7 +6,6 @@ Whatever is wrong with the index, its user is told None and scans instead; nobod
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,11 @@ from typing import Any, Protocol, TypeVar
 
 import apsw
 
+from postrider.store.keys import Keys, none
+from postrider.store.ports import Reader
 from postrider.store.search import file, streams
 from postrider.store.search.index import UID_BITS
+from postrider.store.search.readers import Readers
 from postrider.store.search.streams import END, Source, Stream
 from postrider.store.search.wanted import Both, Either, Has, Part, Wanted, holds
 from postrider.store.search.words import question
@@ -41,6 +43,8 @@ class Covered:
     build: int
     folder: int
     uid: int
+    #: Of the account, which has an index file of its own then.
+    key_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,43 +99,48 @@ class Lookup(Protocol):
 
 
 class IndexLookup:
-    """Implements Lookup over the index file, which may come, go and be replaced at any time."""
+    """Implements Lookup over the index files."""
 
-    def __init__(self, directory: Path, events: Events) -> None:
-        self._path = file.index_path(directory)
+    def __init__(self, directory: Path, events: Events, reader: Reader | None = None, keys: Keys = none) -> None:
+        """`reader` tells which key an account has; without it none has any."""
+        self._reader = reader
         self._events = events
-        self._db: apsw.Connection | None = None
-        self._inode = 0
+        self._files = Readers(directory, keys)
         # A thread of its own: who waits for an answer keeps none of those that others need.
         self._thread = ThreadPoolExecutor(1, "search")
 
     async def covered(self, account: Account, uidvalidity: int) -> Covered | None:
         """See Lookup."""
-        return await self._answer(lambda db: _covered(db, account, uidvalidity))
+        key_id = await self._key_of(account)
+        return await self._answer(key_id, lambda db: _covered(db, account, uidvalidity, key_id))
 
     async def page(self, covered: Covered, wanted: Wanted, limit: int, most: int) -> Page | None:
         """See Lookup."""
-        return await self._answer(lambda db: _page(db, covered, wanted, (limit, most)))
+        return await self._answer(covered.key_id, lambda db: _page(db, covered, wanted, (limit, most)))
 
     async def holders(self, covered: Covered, texts: Sequence[Has], uids: Sequence[int]) -> Holders | None:
         """See Lookup."""
-        return await self._answer(lambda db: _holders(db, covered, texts, uids))
+        return await self._answer(covered.key_id, lambda db: _holders(db, covered, texts, uids))
 
     async def ranked(self, account: Account, words: str, limit: int) -> list[Ranked] | None:
         """See Lookup."""
-        return await self._answer(lambda db: _ranked(db, account, words, limit))
+        return await self._answer(await self._key_of(account), lambda db: _ranked(db, account, words, limit))
 
     def close(self) -> None:
-        """Release the file."""
-        self._thread.submit(self._drop)
+        """Release all files."""
+        self._thread.submit(self._files.close)
         self._thread.shutdown()
 
-    async def _answer(self, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, question)
+    async def _key_of(self, account: Account) -> int:
+        row = await self._reader.account(account) if self._reader else None
+        return row.key_id if row else 0
 
-    def _ask(self, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
+    async def _answer(self, key_id: int, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._ask, key_id, question)
+
+    def _ask(self, key_id: int, question: Callable[[apsw.Connection], _Answer | None]) -> _Answer | None:
         try:
-            db = self._present()
+            db = self._files.of(key_id)
             if db is None:
                 return None
             db.execute("BEGIN")
@@ -139,43 +148,19 @@ class IndexLookup:
                 return question(db)
             finally:
                 db.execute("COMMIT")
-        except apsw.Error as error:
-            self._drop()
+        except (apsw.Error, file.NoCipher) as error:
+            self._files.drop(key_id)
             self._events.emit("search.unusable", exc_info=True)
             if isinstance(error, file.DAMAGE):
-                self._throw_away()
+                self._files.throw_away(key_id)
             return None
 
-    def _present(self) -> apsw.Connection | None:
-        """The connection to the file that is there now."""
-        try:
-            inode = self._path.stat().st_ino
-        except FileNotFoundError:
-            self._drop()
-            return None
-        if self._db is None or inode != self._inode:
-            self._drop()
-            self._inode = inode
-            self._db = file.open_reader(self._path)
-        return self._db
 
-    def _throw_away(self) -> None:
-        """The indexer makes another one, unless it has already."""
-        with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_ino == self._inode:
-                file.remove(self._path)
-
-    def _drop(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-
-def _covered(db: apsw.Connection, account: Account, uidvalidity: int) -> Covered | None:
+def _covered(db: apsw.Connection, account: Account, uidvalidity: int, key_id: int) -> Covered | None:
     row: Any = db.execute(
         "SELECT build, id, indexed FROM folder, mark WHERE account = ? AND uidvalidity = ?", (account, uidvalidity)
     ).fetchone()
-    return Covered(*row) if row else None
+    return Covered(*row, key_id) if row else None
 
 
 def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[int, int]) -> Page | None:

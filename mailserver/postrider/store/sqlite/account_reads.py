@@ -53,7 +53,7 @@ def account(db: apsw.Connection, name: Account) -> AccountRow | None:
 
 def _account(row: Any) -> AccountRow:
     name, octets, messages, modseq, floor, held, released, oldest, key_id = row
-    return AccountRow(name, octets, messages, modseq, floor, bool(held), released, oldest, key_id > 0)
+    return AccountRow(name, octets, messages, modseq, floor, bool(held), released, oldest, key_id)
 
 
 def domain_usage(db: apsw.Connection, domain: str) -> tuple[int, int]:
