@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +14,11 @@ from postrider.store.codecs import FRAME, PLAIN
 from postrider.store.framing import Subject
 from postrider.store.pack_files import PackFile, check_frames, pack_path, read_frames
 from postrider.store.pack_reader import read_range
-from postrider.store.records import HEADER_SIZE, KEY_NONE, KIND_BODY, BadRecord
+from postrider.store.records import HEADER_SIZE, KEY_NONE, KIND_BODY, BadRecord, Frame, Header
 from postrider.store.survey import Damage, Found, read_pack
 
 #: Octets written between two syncs, so that other syncs need not wait for more.
-_SYNC_EVERY = 4 * 1024 * 1024
+SYNC_EVERY = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Copying:
                     copied.damage.append(Damage(found.pack, found.start, str(error)))
                     continue
                 self._note(copied, found, place)
-                if file.end - synced >= _SYNC_EVERY:
+                if file.end - synced >= SYNC_EVERY:
                     file.sync()
                     synced = file.end
             file.seal()
@@ -83,7 +83,7 @@ class Copying:
                 elif found.header.kind == KIND_BODY:
                     if found.start in live:
                         yield found
-                elif journal.unpack_about(found.meta).batch >= self.snapshot - 1:
+                elif journal.unpack_about(found.meta).needed(self.snapshot):
                     yield found
 
     def _copy(self, found: Found, file: PackFile) -> Location:
@@ -93,11 +93,11 @@ class Copying:
             fd = source.fileno()
             if header.codec == PLAIN:
                 subject = Subject(header.hash, header.size, found.meta, header.kind)
-                return file.write_stream(subject, _verified(fd, found), header.date)
+                return file.write_stream(subject, verified(fd, found.start, header, found.frames), header.date)
             if header.key_id != KEY_NONE:  # without its key it is as good as its checksums
                 check_frames(fd, found.start, found.frames)
             else:
-                for _ in _hashed(read_frames(fd, found.start, header, found.frames), header.hash):
+                for _ in verified(fd, found.start, header, found.frames):
                     pass
             raw = os.pread(fd, header.length, found.start)
             if len(raw) < header.length:
@@ -118,11 +118,16 @@ class Copying:
             copied.batch = max(copied.batch, journal.unpack_about(found.meta).batch)
 
 
-def _verified(fd: int, found: Found) -> Iterator[bytes]:
-    """The frames of a plain body, one at least."""
-    size = found.header.size
-    pieces = (read_range(fd, found.start, at, FRAME) for at in range(0, max(size, 1), FRAME))
-    return _hashed(pieces, found.header.hash)
+def verified(fd: int, start: int, header: Header, frames: Sequence[Frame]) -> Iterator[bytes]:
+    """What the frames of a record in the clear hold, one at least.
+
+    Raises BadRecord, at their end when they do not have the record's hash.
+    """
+    if header.codec == PLAIN:  # in the first release's records it is one frame, however long
+        pieces = (read_range(fd, start, at, FRAME) for at in range(0, max(header.size, 1), FRAME))
+    else:
+        pieces = read_frames(fd, start, header, frames)
+    return _hashed(pieces, header.hash)
 
 
 def _hashed(pieces: Iterator[bytes], wanted: bytes) -> Iterator[bytes]:

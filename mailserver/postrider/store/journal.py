@@ -44,6 +44,10 @@ class About(Numbered, frozen=True, omit_defaults=True, gc=False):
         """Where it comes in a replay: a slice follows the batch that it shows the state after."""
         return self.batch, self.snapshot, self.slice
 
+    def needed(self, snapshot: int) -> bool:
+        """Whether a rebuild reads it when that snapshot is the last whole one: those begun later may become it."""
+        return self.snapshot >= snapshot if self.snapshot else self.batch >= snapshot
+
 
 class Table(msgspec.Struct, frozen=True, array_like=True):
     """One table of the layout: its journaled columns, and which of them are the key."""

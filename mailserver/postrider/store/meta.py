@@ -90,6 +90,10 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Belongs).decode
 
 
+#: Of a record whose rows the journal knows: it is delivered to nobody again.
+KNOWN = _encode(Belongs())
+
+
 def coming(body: Body, belongs: Belongs) -> Incoming:
     """A body with whom it belongs to."""
     return Incoming(body, belongs, _encode(belongs))

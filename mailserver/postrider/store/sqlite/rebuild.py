@@ -271,7 +271,7 @@ def _count_packs(db: apsw.Connection, survey: Survey, first: int) -> None:
     needed: Counter[int] = Counter()
     batches: dict[int, int] = {}
     for entry in survey.entries:
-        needed[entry.pack] += entry.length if entry.about.batch >= first - 1 else 0
+        needed[entry.pack] += entry.length if entry.about.needed(first) else 0
         batches[entry.pack] = max(batches.get(entry.pack, 0), entry.about.batch)
     for pack, used in survey.used.items():
         dead = max(0, used - FILE_HEADER.size - live.get(pack, 0) - needed[pack])

@@ -56,17 +56,21 @@ class Sealing:
         except KeyMissing as error:
             raise StoreError(Reason.UNAVAILABLE, str(error)) from error
 
-    def cell(self, account: str, cell: Cell, blob_id: int, data: bytes) -> bytes:
-        """A value for a row, and a note of the key in the account's. Raises KeyMissing, OSError, SyncFailed."""
+    def noted_key(self, account: str) -> DataKey:
+        """The same, and the account's row names it from now on. Raises KeyMissing, OSError, SyncFailed."""
         key = self.key_of(account)
         if account != QUEUE and account not in self._known:
             self._db.execute("UPDATE account SET key_id = ? WHERE name = ? AND key_id = 0", (key.id, account))
-        return cells.sealed(key, cell, blob_id, data)
+        return key
+
+    def cell(self, account: str, cell: Cell, blob_id: int, data: bytes) -> bytes:
+        """A value for a row. Raises KeyMissing, OSError, SyncFailed."""
+        return cells.sealed(self.noted_key(account), cell, blob_id, data)
 
     def keyed(self, account: str, values: Sequence[bytes]) -> list[bytes]:
         """Values that are compared and never read. Raises KeyMissing, OSError, SyncFailed."""
         key = self.key_of(account)
-        return [key.mac(value)[:16] for value in values]
+        return [compared(key, value) for value in values]
 
     def forget(self) -> None:
         """A transaction was undone: rows are not what they were."""
@@ -97,3 +101,8 @@ class Sealing:
             self._known[account] = row[0]
             return int(row[0])
         return 0
+
+
+def compared(key: DataKey, value: bytes) -> bytes:
+    """What stands for a value that is compared and never read."""
+    return key.mac(value)[:16]

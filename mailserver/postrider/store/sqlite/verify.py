@@ -199,7 +199,7 @@ class Verification:
             return False
         row: Any = self._db.execute("SELECT value FROM journal WHERE name = 'snapshot'").fetchone()
         # Without a snapshot one is written at the next start, and nothing before it is needed.
-        return row is not None and unpack_about(found.meta).batch >= row[0] - 1
+        return row is not None and unpack_about(found.meta).needed(row[0])
 
     def _rows_in(self, pack: int) -> dict[int, tuple[int, bytes]]:
         rows: Any = self._db.execute("SELECT start, id, hash FROM blob WHERE pack = ? AND path = ''", (pack,))
