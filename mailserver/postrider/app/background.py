@@ -16,6 +16,7 @@ from postrider.model.ports import Clock
 from postrider.net.system import SystemClock, SystemRandom
 from postrider.store import open as stores
 from postrider.store.client import RemoteStore
+from postrider.store.keys import Keys
 from postrider.store.search import indexer
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
@@ -38,6 +39,8 @@ class Around:
     clock: Clock
     events: Events
     metrics: Metrics
+    #: Of accounts whose mail is encrypted.
+    keys: Keys
 
 
 #: A job works until it is cancelled; where it fails, it is begun anew a little later.
@@ -53,6 +56,7 @@ async def index(around: Around) -> None:
         random=SystemRandom(),
         events=around.events,
         metrics=around.metrics,
+        keys=around.keys,
     )
     await indexer.Indexer(ports).run()
 
@@ -92,7 +96,9 @@ class BackgroundWork:
         store = self._store = await stores.connect(
             settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring, makes=False
         )
-        around = Around(settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics())
+        around = Around(
+            settings, store, lambda: self._snapshot, SystemClock(), self._events, Metrics(), self._keys.ring.key
+        )
         self._tasks = [asyncio.create_task(child.end_with_the_writer(store))]
         self._tasks += [asyncio.create_task(self._keep(name, job, around)) for name, job in self._jobs.items()]
 

@@ -55,7 +55,7 @@ class FrontWork:
         self._tls = ServerTls(self._directory.snapshot.certificates)
         self._resolver = DnsResolver(self._clock, (settings.resolver,) if settings.resolver else None)
         self._login = Login(self._present, self._clock, self._random)
-        self._texts = IndexLookup(Path(settings.data), events)
+        self._texts: IndexLookup | None = None
         self._keys = keys.Followed(settings, self._directory.snapshot, self._clock)
         self._store: RemoteStore | None = None
         self._listeners: list[Listener] = []
@@ -68,6 +68,7 @@ class FrontWork:
         self._store = await stores.connect(
             settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring
         )
+        self._texts = IndexLookup(Path(settings.data), self._events, self._store.reader, self._keys.ring.key)
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
             await self._if_stored(released.release(self._store, None, self._directory))
@@ -112,7 +113,8 @@ class FrontWork:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._login.close()
         await self._resolver.close()
-        self._texts.close()
+        if self._texts:
+            self._texts.close()
         if self._store:
             await self._store.close()
 

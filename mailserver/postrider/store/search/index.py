@@ -48,6 +48,8 @@ class Index:
         """With a key it is that of one account."""
         self._path = path
         self._key = key
+        #: 0: it is the shared one.
+        self.key_id = key.id if key else 0
         self._db, self.begun_anew = file.open_writer(path, marks, build, key)
         self._inode = path.stat().st_ino
 

@@ -3,23 +3,28 @@
 It looks at an account when its modseq has moved, at a folder from its highest indexed UID on, a batch at a time, so
 that no account waits for another's million. Nothing here is needed for a search to be right: what is not indexed is
 scanned.
+
+All mail of an account that has a key goes into the file of that account, also what came before and lies in the clear.
+An account that gets its first key leaves the shared file, which is then written anew where others are still in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from postrider.mime import parse
 from postrider.model.ports import Clock, Random
 from postrider.store.directory import free_space
+from postrider.store.keys import KeyMissing, Keys, none
 from postrider.store.ports import Reader
 from postrider.store.search import file
 from postrider.store.search.file import Marks
 from postrider.store.search.index import Folder, Index
+from postrider.store.search.indexes import Indexes
 from postrider.store.search.reading import content_of, header_of, texts_of
 from postrider.store.search.wanted import TEXT, Document, document
 from postrider.store.transactions import StoreError
@@ -37,6 +42,8 @@ LOOK_EVERY = 1.0
 #: folders up to SMALL documents do not wait.
 GONE_SECONDS = 600
 SMALL = 5000
+#: Seconds before it is looked again whether an account's key is there.
+KEY_SECONDS = 30
 #: Bytes of free space below which nothing is indexed, or that part of the disk if it is less: mail needs it more.
 FLOOR, FLOOR_PART = 512 * 1024 * 1024, 25
 
@@ -51,6 +58,7 @@ class Ports:
     random: Random
     events: Events
     metrics: Metrics
+    keys: Keys = none
 
 
 def present_marks() -> Marks:
@@ -60,17 +68,18 @@ def present_marks() -> Marks:
 
 
 class Indexer:
-    """Keeps one index up to date."""
+    """Keeps the index up to date."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._index: Index | None = None
-        #: The modseq up to which an account was looked at, and how many of its messages are not indexed yet.
-        self._done: dict[Account, int] = {}
-        self._present: set[Account] = set()
+        self._indexes = Indexes(ports.directory, present_marks(), ports.keys, ports.random, ports.events)
+        #: The modseq up to which an account was looked at, and its key then; how many of its messages are not indexed.
+        self._done: dict[Account, tuple[int, int]] = {}
         self._waiting: dict[Account, int] = {}
+        #: The key of each account that is there, 0 for none.
+        self._present: dict[Account, int] = {}
         #: When a folder was last rid of what is gone, and when an account must be looked at for that.
-        self._cleaned: dict[int, float] = {}
+        self._cleaned: dict[tuple[Account, int], float] = {}
         self._due: dict[Account, float] = {}
 
     async def run(self) -> None:
@@ -84,9 +93,7 @@ class Indexer:
 
     def close(self) -> None:
         """Close the index in good order."""
-        if self._index is not None:
-            self._index.close()
-            self._index = None
+        self._indexes.close_all()
 
     async def look(self) -> bool:
         """Index a turn's worth of each account that has something new; False when nothing is left to do."""
@@ -94,48 +101,93 @@ class Indexer:
         if free < min(FLOOR, total // FLOOR_PART):
             return False
         try:
-            return await self._look(self._opened())
+            return await self._look(self._shared())
         except file.DAMAGE as error:
-            self._index = None
-            file.remove(file.index_path(self._ports.directory))
-            self._ports.events.emit("search.damaged", reason=str(error))
+            self._damaged(0, error)
             return True
 
-    def _opened(self) -> Index:
-        if self._index is not None and self._index.is_there():
-            return self._index
-        self.close()
-        self._present = set()
-        self._done.clear()
-        self._waiting.clear()
-        build = int.from_bytes(self._ports.random.token(7))
-        self._index = Index(file.index_path(self._ports.directory), present_marks(), build)
-        if self._index.begun_anew:
-            self._ports.events.emit("search.rebuilt", reason=self._index.begun_anew)
-        return self._index
+    def _shared(self) -> Index:
+        index, opened = self._indexes.shared()
+        if opened:
+            self._present = {}
+            for account in [name for name, (_, key_id) in self._done.items() if not key_id]:
+                del self._done[account]
+        return index
 
-    async def _look(self, index: Index) -> bool:
+    def _damaged(self, key_id: int, error: Exception) -> None:
+        self._indexes.throw_away(key_id)
+        self._ports.events.emit("search.damaged", reason=str(error))
+
+    async def _look(self, shared: Index) -> bool:
         more = False
         now = self._ports.clock.monotonic()
-        present: set[Account] = set()
+        present: dict[Account, int] = {}
         last = ""
         while rows := await self._ports.reader.accounts(after=last):
             for row in rows:
-                present.add(row.name)
-                if self._done.get(row.name) != row.modseq or self._due.get(row.name, now) < now:
-                    more = not await self._account(index, row) or more
+                present[row.name] = row.key_id
+                if self._done.get(row.name) != (row.modseq, row.key_id) or self._due.get(row.name, now) < now:
+                    more = not await self._turn(row) or more
             last = rows[-1].name
-        for account in index.accounts() if present != self._present else ():
-            if account not in present:
-                await self._forget(index, index.folders(account).values())
-                for known in (self._done, self._waiting, self._due):
-                    known.pop(account, None)
+        if present != self._present:
+            await self._leave(shared, present)
         self._present = present
+        kept = self._indexes.kept({*present.values()})
+        if kept is not None:  # whose file was taken away is looked at again
+            missing = [name for name, (_, key_id) in self._done.items() if key_id and key_id not in kept]
+            for account in missing:
+                del self._done[account]
+            more = more or bool(missing)
         self._ports.metrics.observe("postrider_search_waiting_messages", sum(self._waiting.values()))
-        return more
+        return more or await self._purge(shared)
+
+    async def _leave(self, shared: Index, present: Mapping[Account, int]) -> None:
+        """Take out of the shared index who is gone, or has a file of its own now."""
+        for account in shared.accounts():
+            if present.get(account) == 0:
+                continue
+            folders = shared.folders(account).values()
+            if account in present and any(folder.indexed for folder in folders):
+                shared.note_departure(self._ports.clock.now())
+            await self._forget(shared, folders)
+        for account in self._present.keys() - present.keys():
+            for known in (self._done, self._waiting, self._due):
+                known.pop(account, None)
+
+    async def _purge(self, shared: Index) -> bool:
+        """See that no trace of who left is in the shared file, all of them together; True when it is begun anew."""
+        departed, others = shared.departed()
+        if not departed:
+            return False
+        if not others:
+            self._indexes.throw_away(0)
+            return True
+        if self._ports.clock.now() >= departed + GONE_SECONDS:
+            for _ in shared.purge():
+                await asyncio.sleep(0)
+        return False
+
+    async def _turn(self, row: AccountRow) -> bool:
+        """Give an account its turn; True when nothing is left to do in it now. Its own damage is nobody else's."""
+        try:
+            index = self._indexes.of(row)
+            done = await self._account(index, row)
+            if row.key_id:
+                index.rest()
+            return done
+        except KeyMissing:  # no other account waits for it
+            self._indexes.close(row.key_id)
+            self._done[row.name], self._waiting[row.name] = (row.modseq, row.key_id), 0
+            self._due[row.name] = self._ports.clock.monotonic() + KEY_SECONDS
+            return True
+        except file.DAMAGE as error:
+            if not row.key_id:
+                raise
+            self._damaged(row.key_id, error)
+            return False
 
     async def _account(self, index: Index, row: AccountRow) -> bool:
-        """Give an account its turn; True when nothing is left to do in it now."""
+        """Index a turn's worth of each folder; True when all is covered. Raises KeyMissing."""
         self._due.pop(row.name, None)
         mailboxes = await self._ports.reader.mailboxes(row.name)
         known = index.folders(row.name)
@@ -155,7 +207,7 @@ class Indexer:
             done = done and complete
         self._waiting[row.name] = 0 if done else waiting
         if done:
-            self._done[row.name] = row.modseq
+            self._done[row.name] = row.modseq, row.key_id
         return done
 
     async def _folder(self, index: Index, folder: Folder, mailbox: MailboxRow) -> tuple[Folder, bool]:
@@ -173,36 +225,52 @@ class Indexer:
 
     async def _put(self, index: Index, folder: Folder, uids: Sequence[int], upto: int) -> None:
         documents: list[Document] = []
-        try:
-            rows = await self._ports.reader.messages(folder.account, folder.mailbox, uids) if uids else ()
-        except StoreError:
-            account = await self._ports.reader.account(folder.account)
-            if account is None or not account.encrypted:
-                raise
-            rows = ()  # its key is missing: no other account waits for it
-            documents += [_unread(uid) for uid in uids]
         size = 0
-        for row in rows:
-            found = await self._document(folder.account, row)
+        for uid, row in await self._rows(index, folder, uids):
+            found = await self._document(index, folder.account, row) if row else _unread(uid)
             documents.append(found)
             size += sum(map(len, found.texts.values()))
             if size > CHARACTERS:
-                index.put(folder, documents, row.uid)
+                index.put(folder, documents, uid)
                 self._ports.metrics.count("postrider_search_indexed_total", len(documents))
                 documents, size = [], 0
             await asyncio.sleep(0)
         index.put(folder, documents, upto)
         self._ports.metrics.count("postrider_search_indexed_total", len(documents))
 
-    async def _document(self, account: Account, row: MessageRow) -> Document:
-        if row.sealed:  # what is encrypted is in no index
+    async def _rows(self, index: Index, folder: Folder, uids: Sequence[int]) -> Sequence[tuple[int, MessageRow | None]]:
+        """Messages by UID, None for one that cannot be read. Raises KeyMissing."""
+        if not uids:
+            return ()
+        reader = self._ports.reader
+        try:
+            return [(row.uid, row) for row in await reader.messages(folder.account, folder.mailbox, uids)]
+        except StoreError:
+            self._check(index)
+        found: list[tuple[int, MessageRow | None]] = []
+        for uid in uids:
+            try:
+                found += [(row.uid, row) for row in await reader.messages(folder.account, folder.mailbox, (uid,))]
+            except StoreError:
+                self._check(index)
+                found.append((uid, None))
+        return found
+
+    def _check(self, index: Index) -> None:
+        """Something could not be read. Raises KeyMissing when it is for want of the key: it can be read later."""
+        if index.key_id:
+            self._ports.keys(index.key_id)
+
+    async def _document(self, index: Index, account: Account, row: MessageRow) -> Document:
+        if row.sealed and not index.key_id:  # the account got its key a moment ago
             return _unread(row.uid)
         reader = self._ports.reader
         try:
             content = await content_of(reader, account, row)
             header = await header_of(reader, account, row, content)
             return document(row.uid, header, await texts_of(reader, account, row, content))
-        except StoreError:  # it cannot be read now
+        except StoreError:
+            self._check(index)
             return _unread(row.uid)
 
     async def _clean(self, index: Index, folder: Folder, mailbox: MailboxRow) -> None:
@@ -212,11 +280,11 @@ class Indexer:
             return
         now = self._ports.clock.monotonic()
         if folder.documents > SMALL and gone * 20 < folder.documents:
-            due = self._cleaned.setdefault(folder.id, now) + GONE_SECONDS
+            due = self._cleaned.setdefault((folder.account, folder.uidvalidity), now) + GONE_SECONDS
             if now < due:
                 self._due[folder.account] = due
                 return
-        self._cleaned[folder.id] = now
+        self._cleaned[folder.account, folder.uidvalidity] = now
         for uids in index.uids(folder):
             # Whoever is below the mark and still there is indexed: so many rows reach as far as these UIDs.
             rows = await self._ports.reader.flags(folder.account, mailbox.id, above=uids[0] - 1, limit=len(uids))
@@ -226,7 +294,7 @@ class Indexer:
         for folder in folders:
             while not index.forget(folder):  # noqa: ASYNC110 -- others run after each slice
                 await asyncio.sleep(0)
-            self._cleaned.pop(folder.id, None)
+            self._cleaned.pop((folder.account, folder.uidvalidity), None)
 
 
 def _unread(uid: int) -> Document:

@@ -160,7 +160,10 @@ def _covered(db: apsw.Connection, account: Account, uidvalidity: int, key_id: in
     row: Any = db.execute(
         "SELECT build, id, indexed FROM folder, mark WHERE account = ? AND uidvalidity = ?", (account, uidvalidity)
     ).fetchone()
-    return Covered(*row, key_id) if row else None
+    if row is None:
+        return None
+    build, folder, uid = row
+    return Covered(build, folder, uid, key_id)
 
 
 def _page(db: apsw.Connection, covered: Covered, wanted: Wanted, bounds: tuple[int, int]) -> Page | None:

@@ -3,12 +3,11 @@
 import io
 
 import pytest
-from stored import ALICE, BOB, INBOX, MASTERS, StillClock, append
+from stored import ALICE, BOB, INBOX, StillClock, append
 
 from postrider.net.system import SystemRandom
 from postrider.store import transactions as t
-from postrider.store.keyring import Masters
-from postrider.store.open import Options, keyring, memory, open_local
+from postrider.store.open import Options, memory, open_local
 from postrider.store.search import file, indexer
 from postrider.store.search.index import Index
 from postrider.store.search.indexer import Indexer, Ports
@@ -206,25 +205,3 @@ async def test_a_database_older_than_the_index_is_indexed_anew(store, make, look
     await work(make())
     assert await found(store, lookup, "pear") == [2]
     assert (await lookup.covered(ALICE, folder.uidvalidity)).uid == 2
-
-
-async def test_nothing_of_encrypted_mail_is_in_the_index(tmp_path, clock, log, metrics, lookup):
-    ring = keyring(tmp_path, MASTERS)
-    store = open_local(tmp_path, Options(clock=clock, allow_tmpfs=True, measure_sync=False, keys=ring))
-    one = Indexer(Ports(tmp_path, store.reader, clock, SystemRandom(), Events(log), metrics))
-    await store.writer.commit(append(INBOX, *letters("xylophonist", "pear")))
-    await store.writer.commit(append(INBOX, *letters("apple"), account=BOB))
-    await work(one)
-    # All are candidates, since none is known.
-    assert await found(store, lookup, "xylophonist") == await found(store, lookup, "nothing") == [2, 1]
-    ring.load(Masters())  # with its key gone, nobody else waits for it
-    await store.writer.commit(t.SetFlags(ALICE, INBOX, (1,), t.FlagChange.ADD, Flag.SEEN, ()))
-    await work(one)
-    one.close()
-    assert b"xylophonist" not in file.index_path(tmp_path).read_bytes()
-    file.remove(file.index_path(tmp_path))
-    one = Indexer(Ports(tmp_path, store.reader, clock, SystemRandom(), Events(log), metrics))
-    await work(one)
-    assert metrics.registry.get_sample_value("postrider_search_waiting_messages") == 0
-    one.close()
-    await store.close()
