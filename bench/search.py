@@ -44,6 +44,7 @@ OTHERS = [account_of("bench", f"user{number}@a.test") for number in range(100)]
 SEED, EACH, TEXT = 5000, 100, 600
 RARE = "zebraquagga"
 INBOX = 1
+QUIET = Events(level=100)
 
 
 def run(count: int, rounds: int) -> None:
@@ -136,7 +137,7 @@ def _multiply(place: Path, count: int) -> int:
 
 async def _index(place: Path, count: int, what: str) -> None:
     store = open_local(place, Options(allow_tmpfs=True, measure_sync=False))
-    ports = Ports(place, store.reader, SystemClock(), SystemRandom(), Events(level=100), Metrics())
+    ports = Ports(place, store.reader, SystemClock(), SystemRandom(), QUIET, Metrics())
     indexer = Indexer(ports)
     start, before = time.perf_counter(), time.process_time()
     while await indexer.look():
@@ -189,11 +190,11 @@ async def _search(place: Path, rounds: int) -> None:
     }
     for name, key in asked.items():
         figures: list[float] = []
-        lookup = IndexLookup(place, Events(level=100))
+        lookup = IndexLookup(place, QUIET)
         for _ in range(rounds + 1):
-            search = query.Search(Scope(store.reader, BIG, view, lookup), time.time())
+            scope = Scope(store.reader, BIG, view, lookup, time.time(), QUIET)
             start, hits = time.perf_counter(), 0
-            async for _ in query.newest(search, key):
+            async for _ in query.newest(scope, key):
                 hits += 1
                 if hits == 50:
                     break
@@ -201,9 +202,9 @@ async def _search(place: Path, rounds: int) -> None:
         print(f"{name:24} first {hits:3} hits: cold {figures[0]:7.1f} ms, then {min(figures[1:]):7.1f} ms", flush=True)
         lookup.close()
     for name in ("rare", "common", "common, not another"):
-        lookup = IndexLookup(place, Events(level=100))
+        lookup = IndexLookup(place, QUIET)
         start = time.perf_counter()
-        positions, _ = await query.find(query.Search(Scope(store.reader, BIG, view, lookup), time.time()), asked[name])
-        print(f"{name:24} all {len(positions)} hits: {time.perf_counter() - start:.2f} s", flush=True)
+        found = await query.find(Scope(store.reader, BIG, view, lookup, time.time(), QUIET), asked[name])
+        print(f"{name:24} all {len(found.positions)} hits: {time.perf_counter() - start:.2f} s", flush=True)
         lookup.close()
     await store.close()

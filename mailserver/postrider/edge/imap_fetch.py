@@ -11,7 +11,7 @@ import msgspec
 from postrider.edge.imap_sections import Letter, pieces, undecodable
 from postrider.edge.imap_session import ImapSession
 from postrider.mailbox.actions import FlagEdit
-from postrider.mailbox.query import flags_at
+from postrider.mailbox.matching import flags_at
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import Depth, depth, flag_lines, item_text

@@ -9,6 +9,7 @@ from postrider.edge.imap_session import ImapSession
 from postrider.mailbox import query
 from postrider.mailbox.actions import FlagEdit, MovedInPart
 from postrider.mailbox.candidates import Scope
+from postrider.mailbox.matching import flags_at
 from postrider.protocols.imap import events as e
 from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import flag_lines
@@ -33,12 +34,11 @@ async def search(session: ImapSession, event: e.Search) -> None:
     with_modseq = asks_modseq(event.key)
     if with_modseq:
         session.enable_condstore()
-    scope = Scope(deps.store.reader, session.user.account, view, deps.index)
-    around = query.Search(scope, deps.clock.now())
-    positions, highest = await query.find(around, event.key, 1 if _wants_last(event.returns, with_modseq) else 0)
-    uids = array("I", [view.uids[at] for at in positions])
-    numbers = uids if event.by_uid else array("I", [at + 1 for at in positions])
-    found = r.Found(numbers, event.by_uid, highest if with_modseq else None)
+    scope = Scope(deps.store.reader, session.user.account, view, deps.index, deps.clock.now(), deps.events)
+    matching = await query.find(scope, event.key, 1 if _wants_last(event.returns, with_modseq) else 0)
+    uids = array("I", [view.uids[at] for at in matching.positions])
+    numbers = uids if event.by_uid else array("I", [at + 1 for at in matching.positions])
+    found = r.Found(numbers, event.by_uid, matching.highest if with_modseq else None)
     returns = event.returns
     if returns is None and session.rev2:
         returns = frozenset({"ALL"})  # RFC 9051 §7.3.4: SEARCH is gone
@@ -49,7 +49,8 @@ async def search(session: ImapSession, event: e.Search) -> None:
             view.saved = _saved(uids, returns)
         if returns != {"SAVE"}:  # RFC 9051 §6.4.4.2
             session.engine.untagged(r.esearch(found, returns, session.engine.tag))
-    await session.finish(expunge=event.by_uid)
+    text = f"Done, but for {matching.unread} that could not be read" if matching.unread else "Done"
+    await session.finish(text, expunge=event.by_uid)
 
 
 def _wants_last(returns: frozenset[str] | None, with_modseq: bool) -> bool:
@@ -96,7 +97,7 @@ async def store(session: ImapSession, event: e.Store) -> None:
 async def _tell_flags(session: ImapSession, positions: list[int], modified: set[int]) -> None:
     """The flags as they are now, of each message the STORE named."""
     view = session.view
-    rows = await query.flags_at(session.deps.store.reader, session.user.account, view, positions)
+    rows = await flags_at(session.deps.store.reader, session.user.account, view, positions)
     told = [(view.number(row.uid), row) for row in rows if row.uid not in modified]
     view.told.update((row.uid, row.modseq) for _, row in told)
     items = ("UID", "FLAGS", "MODSEQ") if session.condstore else ("UID", "FLAGS")
@@ -106,7 +107,7 @@ async def _tell_flags(session: ImapSession, positions: list[int], modified: set[
 async def _tell_modseqs(session: ImapSession, positions: list[int], ours: frozenset[int]) -> None:
     """RFC 7162 §3.1.3: .SILENT keeps flags back, not modseqs."""
     view = session.view
-    rows = await query.flags_at(session.deps.store.reader, session.user.account, view, positions)
+    rows = await flags_at(session.deps.store.reader, session.user.account, view, positions)
     told = [(view.number(row.uid), row) for row in rows if row.modseq in ours]
     view.told.update((row.uid, row.modseq) for _, row in told)
     await session.send(flag_lines(("UID", "MODSEQ"), told, 0))
@@ -167,7 +168,7 @@ async def expunge(session: ImapSession, event: e.Expunge) -> None:
     view, actions, reader = session.view, session.user.actions, session.deps.store.reader
     if event.by_uid:
         for positions in view.pick(event.uids, by_uid=True).chunks(STORE_SLICE):
-            rows = await query.flags_at(reader, session.user.account, view, positions)
+            rows = await flags_at(reader, session.user.account, view, positions)
             await actions.expunge(view.mailbox.id, [row.uid for row in rows if row.flags & DELETED])
             await asyncio.sleep(0)  # where none carries it nothing has waited
     else:

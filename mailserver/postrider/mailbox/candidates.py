@@ -13,14 +13,13 @@ from postrider.mailbox.view import Picked, View
 from postrider.mime.text import fold
 from postrider.protocols.imap import search as s
 from postrider.store.ports import Reader
-from postrider.store.search.lookup import Lookup
+from postrider.store.search.lookup import MOST, Covered, Lookup
 from postrider.store.search.wanted import HEADER, Both, Either, Has, Part, Wanted, part_of
 from postrider.store.values import Account
+from postrider.telemetry.events import Events
 
 #: So few messages are looked at without asking the index.
 FEW = 100
-#: Texts that the index is asked for side by side; more than that choose no better.
-MOST = 16
 #: Candidates asked for at first and at most: who wants fifty should not wait for hundreds.
 FIRST_PAGE = 64
 LAST_PAGE = 1024
@@ -28,12 +27,47 @@ LAST_PAGE = 1024
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where is searched. Without an index everything is a candidate."""
+    """Where is searched, and when. Without an index everything is a candidate."""
 
     reader: Reader
     account: Account
     view: View
     index: Lookup | None
+    #: Seconds since the epoch, for OLDER and YOUNGER.
+    now: float
+    events: Events
+
+
+def sought_by(key: s.Key) -> Has | None:
+    """What a key that asks for a text is to the index, None where the index cannot answer it."""
+    match key:
+        case s.HeaderHas(field, text):
+            name = field.decode("utf-8", "replace")
+            return None if ":" in name or not name else Has((part_of(name),), fold(text), name)
+        case s.BodyHas(text, header):
+            folded = fold(text)
+            return Has((*HEADER, Part.BODY) if header else (Part.BODY,), folded) if folded else None
+    return None
+
+
+def texts_in(key: s.Key) -> dict[s.Key, Has]:
+    """All within a key, however deep, that the index can answer."""
+    each = ((leaf, sought_by(leaf)) for leaf in _leaves(key))
+    return {leaf: sought for leaf, sought in each if sought is not None}
+
+
+def _leaves(key: s.Key) -> Iterator[s.Key]:
+    match key:
+        case s.And(keys):
+            for inner in keys:
+                yield from _leaves(inner)
+        case s.Or(left, right):
+            yield from _leaves(left)
+            yield from _leaves(right)
+        case s.Not(inner):
+            yield from _leaves(inner)
+        case _:
+            yield key
 
 
 def split(key: s.Key) -> tuple[Wanted | None, s.Key | None]:
@@ -46,13 +80,8 @@ def split(key: s.Key) -> tuple[Wanted | None, s.Key | None]:
             if one is None or other is None or _texts(one) + _texts(other) > MOST:
                 return None, key
             return Either((one, other)), None if rest is None and more is None else key
-        case s.HeaderHas(field, text):
-            name = field.decode("utf-8", "replace")
-            return (None, key) if ":" in name or not name else (Has((part_of(name),), fold(text), name), None)
-        case s.BodyHas(text, header):
-            folded = fold(text)
-            return (Has((*HEADER, Part.BODY) if header else (Part.BODY,), folded), None) if folded else (None, key)
-    return None, key  # NOT among them: what is no candidate of a key may still not match it
+    found = sought_by(key)  # none for NOT: what is no candidate of a key may still not match it
+    return (None, key) if found is None else (found, None)
 
 
 def _all(keys: Sequence[s.Key]) -> tuple[Wanted | None, s.Key | None]:
@@ -79,33 +108,41 @@ class Chunk:
 
     positions: list[int]
     key: s.Key | None
+    #: Where the index can be asked for the texts in the key.
+    covered: Covered | None = None
 
 
 async def newest_first(scope: Scope, key: s.Key, picked: Picked, size: int) -> AsyncIterator[Chunk]:
     """Everything that may match; `size` messages at once where the index does not say which."""
-    index, (sought, left) = scope.index, split(key)
-    mark = 0
-    if index is not None and sought is not None and len(picked) > FEW:
-        covered = await index.covered(scope.account, scope.view.mailbox.uidvalidity)
-        mailbox = await scope.reader.mailbox(scope.account, scope.view.mailbox.id)
-        # A mark beyond the folder's end: somebody put an older database in the place of ours.
-        if covered is not None and mailbox is not None and covered.uid < mailbox.uidnext:
-            mark = covered.uid
-    edge = bisect_right(scope.view.uids, mark)
+    covered = await _covered(scope) if len(picked) > FEW and texts_in(key) else None
+    edge = 0 if covered is None else bisect_right(scope.view.uids, covered.uid)
     for positions in _falling(picked, edge, size):
         yield Chunk(positions, key)
-    most = FIRST_PAGE
-    while mark and index is not None and covered is not None and sought is not None:
-        page = await index.page(covered, sought, mark, most)
+    if covered is None:
+        return
+    sought, left = split(key)
+    mark, most = covered.uid, FIRST_PAGE
+    while sought is not None and mark and scope.index is not None:
+        page = await scope.index.page(covered, sought, mark, most)
         if page is None:  # it was taken away under our hands: what is left is looked at
-            for positions in _falling(picked.below(bisect_right(scope.view.uids, mark)), 0, size):
-                yield Chunk(positions, key)
-            return
+            break
         for sure, found in itertools.groupby(page.found, key=itemgetter(1)):
             positions = _positions(scope.view.uids, picked, [uid for uid, _ in found])
             if positions:
-                yield Chunk(positions, left if sure else key)
+                yield Chunk(positions, left, covered) if sure else Chunk(positions, key)
         mark, most = page.next, min(2 * most, LAST_PAGE)
+    for positions in _falling(picked.below(bisect_right(scope.view.uids, mark)), 0, size):
+        yield Chunk(positions, key, covered)
+
+
+async def _covered(scope: Scope) -> Covered | None:
+    """What the index has of the folder, None where that is nothing."""
+    if scope.index is None:
+        return None
+    covered = await scope.index.covered(scope.account, scope.view.mailbox.uidvalidity)
+    mailbox = await scope.reader.mailbox(scope.account, scope.view.mailbox.id)
+    # A mark beyond the folder's end: somebody put an older database in the place of ours.
+    return covered if covered is not None and mailbox is not None and covered.uid < mailbox.uidnext else None
 
 
 def _positions(uids: array[int], picked: Picked, found: list[int]) -> list[int]:

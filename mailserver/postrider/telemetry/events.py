@@ -59,6 +59,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     ),
     "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
     "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
+    "search.unread": (logging.ERROR, "a search could not read messages and answered without them; uid is one of them"),
     "search.unusable": (logging.WARNING, "the search index could not be read: the search scanned instead"),
     "store.fatal": (logging.CRITICAL, "a sync failed: the process group ends, nothing unsynced was acknowledged"),
 }
