@@ -57,6 +57,20 @@ def sync_directory(directory: Path) -> None:
         os.close(fd)
 
 
+def sync_data(path: Path) -> None:
+    """Make durable what was written into a preallocated file, from beside the one who writes it. Raises SyncFailed.
+
+    It is opened for that: an error is told to everybody who has the file open, so the one who writes hears of it too.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fdatasync(fd)
+    except OSError as error:
+        raise SyncFailed(f"fdatasync of {path}: {error}") from error
+    finally:
+        os.close(fd)
+
+
 # -- reading -------------------------------------------------------------------------------------------------------
 
 

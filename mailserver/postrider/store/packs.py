@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,13 @@ class Packs:
         self.size = pack_size
         self._file: PackFile | None = None
         self._torn = False
+        #: Called before a pack is sealed: what its journal records tell must be durable.
+        self.before_seal: Callable[[], object] = lambda: None
+
+    @property
+    def path(self) -> Path:
+        """The open pack's file."""
+        return pack_path(self.directory, self.pack)
 
     @property
     def pack(self) -> int:
@@ -219,6 +226,7 @@ class Packs:
     def _roll(self, now: int, room: int = 0, number: int = 0) -> int:
         """Seal the open pack at its end and begin the next one; returns where that begins."""
         sealed = self._open
+        self.before_seal()
         sealed.seal()
         self._start(number or sealed.id + 1, now, room)
         sealed.close()

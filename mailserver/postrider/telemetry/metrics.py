@@ -29,6 +29,12 @@ METRICS: Mapping[str, Metric] = {
     "postrider_delivery_attempts_total": Metric("counter", "Outbound attempts.", ("result",)),
     "postrider_commit_seconds": Metric("histogram", "From a batch's first write to its last sync."),
     "postrider_commit_batch": Metric("histogram", "Transactions in a batch.", (), (1, 2, 4, 8, 16, 32, 64, 128, 256)),
+    "postrider_housekeeping_seconds": Metric(
+        "histogram",
+        "What the writer did at once between two batches, which wait for it.",
+        ("job",),
+        (0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.25, 0.5, 1),
+    ),
     "postrider_store_keys_missing": Metric(
         "gauge", "Keys of accounts that cannot be opened: their master key is missing."
     ),

@@ -18,6 +18,7 @@ from postrider.store.open import database_file, open_local
 from postrider.store.pack_files import pack_ids, pack_path
 from postrider.store.pack_reader import PackReader
 from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.sqlite.rota import Portion
 
 
 @pytest.fixture
@@ -42,11 +43,15 @@ def sparse(data, options):
 
 
 def one_step(committer, clock):
-    """Housekeeping until there is nothing more to do at this moment; true while compaction goes on."""
-    committer._upkeep.compaction.join()
+    """Housekeeping until compaction has had its turn; true while there is more of it."""
+    compaction = committer._upkeep.compaction
+    compaction.join()
     clock.seconds += 61
-    committer.between()
-    return committer._upkeep.compaction.running
+    before = compaction.steps
+    while compaction.steps == before:
+        committer.between()
+        committer._journal.join()
+    return compaction.running
 
 
 def compact(committer, clock):
@@ -94,9 +99,9 @@ async def test_room_comes_back_and_what_is_needed_stays(sparse, data, options, c
     assert await bodies_of(where, options) == left
 
 
-async def test_killed_at_any_step_it_loses_nothing(sparse, data, options, clock, where, monkeypatch):
-    monkeypatch.setattr("postrider.store.sqlite.compaction._SLICE", 30)
+async def test_killed_at_any_step_it_loses_nothing(sparse, data, options, clock, where):
     committer, left = sparse
+    committer._upkeep.compaction.portion = Portion(30, 30)
     moments = 0
     while one_step(committer, clock) or moments < 3:
         moments += 1

@@ -39,8 +39,8 @@ class Checkpointer:
         self.pages = 0
         db.set_wal_hook(self._committed)
 
-    def between(self) -> None:
-        """To be called between batches. Raises apsw.Error."""
+    def between(self) -> bool:
+        """To be called between batches; whether there was anything to do at once. Raises apsw.Error."""
         if self._aside is None:
             if self.pages >= self._begin_at:
                 self._start(1)
@@ -49,15 +49,17 @@ class Checkpointer:
                 self._start(self._round + 1)
             else:
                 self._aside = None
-                self.finish()
+                return self.finish()
+        return False
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """Copy now what is there. Raises apsw.Error."""
         if self._aside:
             self._aside.join()
         pages, copied = self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
         # What a reader still needs stays; trying again at once would only sync again.
         self._begin_at = self._limit if copied >= pages else pages + self._limit // 4
+        return True
 
     def _start(self, number: int) -> None:
         self._begun, self._round = self.pages, number

@@ -10,6 +10,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,6 +26,7 @@ from postrider.store.maildir import ROOT
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
+from postrider.store.space import Space
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.compaction import Compaction, clear_away
@@ -31,6 +34,7 @@ from postrider.store.sqlite.files import body_files
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.journal import Journal, last_batch
 from postrider.store.sqlite.sealing import Sealing
+from postrider.store.sqlite.settling import Settling
 from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
 from postrider.store.sqlite.upkeep import Hands, Upkeep
@@ -41,7 +45,6 @@ from postrider.store.writer import Options, Outcome, merged
 
 Result = TypeVar("Result")
 
-_SPACE_EVERY = 0.25
 #: A median sync slower than this is worth a warning, in seconds.
 _SLOW_SYNC = 0.02
 _SYNC_ERRORS = frozenset({apsw.SQLITE_IOERR_FSYNC, apsw.SQLITE_IOERR_DIR_FSYNC})
@@ -60,14 +63,13 @@ class SqliteCommitter:
         kind = directory.check_filesystem(path, allow_tmpfs=options.allow_tmpfs)
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
         self._blobs = blobs or self._packs
-        self._space_until = 0.0
-        self._has_space = True
-        #: Rows of removed folders are still to be cleared away.
-        self._doomed = True
+        self._space = Space(path, options, lambda free: self._emit("store.no_space", free=free))
         self._lock = directory.lock(path, options.wait, options.sleep)
         try:
             _check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
+            self._settling = Settling(self._db, directory.database_path(path), self._blobs)
+            self._packs.before_seal = self._settling.settle
             limit = options.wal_size // database.PAGE_SIZE
             self._sealing = Sealing(self._db, options.keys or Keyring(path))
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
@@ -94,8 +96,13 @@ class SqliteCommitter:
         recovered = self._packs.open(known, self._now(), last_batch(self._db))
         self._journal = Journal(self._db, self._packs, self._now)
         self._journal.recover()
-        hands = Hands(self._transact, self._space, self._fatal, self._write_failed, self._options.clock)
-        compaction = Compaction(self._db, directory.database_path(self._path), self._packs, self._transact)
+        unsynced = partial(self._transact, synced=False)
+        hands = Hands(
+            self._transact, unsynced, self._clear, self._space.enough, self._fatal, self._write_failed, self._observe,
+            self._options.clock,
+        )  # fmt: skip
+        database_path = directory.database_path(self._path)
+        compaction = Compaction(self._db, database_path, self._packs, self._transact, unsynced)
         self._upkeep = Upkeep(self._journal, Snapshot(self._db, self._journal), compaction, self._packs, hands)
         self._upkeep.begin()
         self._transact(queue.free_all_claims)
@@ -127,13 +134,14 @@ class SqliteCommitter:
 
     def between(self) -> float:
         """Housekeeping between two batches; seconds until there is more of it."""
-        if self._doomed and not self._upkeep.in_order(self._clear_slice):
-            self._doomed = False  # it waits until there is room
         if self._options.metrics:
             self._options.metrics.observe("postrider_wal_bytes", self._wal.pages * database.PAGE_SIZE)
         self._checkpoint(self._wal.between)
-        waits = self._upkeep.between()
-        return 0.0 if self._doomed else waits
+        return self._upkeep.between()
+
+    def _observe(self, job: str, seconds: float) -> None:
+        if self._options.metrics:
+            self._options.metrics.observe("postrider_housekeeping_seconds", seconds, job=job)
 
     def compact(self, dead_part: float) -> tuple[int, int]:
         """Compact at once, for a tool; octets of records before and after. Raises OSError, SyncFailed, apsw.Error."""
@@ -148,6 +156,7 @@ class SqliteCommitter:
     def close(self) -> None:
         """Bring the WAL in, close files, let the directory go."""
         self._upkeep.close()
+        self._settling.settle()
         self._checkpoint(self._wal.finish)
         self._db.close()
         self._blobs.close()
@@ -162,7 +171,7 @@ class SqliteCommitter:
         places: list[list[Location]] = [[] for _ in txns]
         if not any(bodies):
             return places
-        if not self._space():
+        if not self._space.enough():
             refusal = StoreError(Reason.NO_SPACE, "free space is below the floor")
             results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
             return places
@@ -206,17 +215,6 @@ class SqliteCommitter:
             (account, mailbox_id),
         ).fetchone()
         return str(row[0]) if row else ""
-
-    def _space(self) -> bool:
-        moment = self._options.clock.monotonic()
-        if moment >= self._space_until:
-            free, size = directory.free_space(self._path)
-            had = self._has_space
-            self._has_space = free >= min(self._options.floor_bytes, int(size * self._options.floor_part))
-            self._space_until = moment + _SPACE_EVERY
-            if had and not self._has_space:
-                self._emit("store.no_space", free=free)
-        return self._has_space
 
     # -- rows ------------------------------------------------------------------------------------------------------
 
@@ -263,7 +261,7 @@ class SqliteCommitter:
                     counts[name] += amount
                 outcome.accounts |= run.changed
                 outcome.queue |= run.queue_changed
-                self._doomed |= run.doomed
+                self._upkeep.doomed |= run.doomed
                 shredded += run.shredded
                 unused += run.unused
             outcome.results[at] = result
@@ -275,21 +273,24 @@ class SqliteCommitter:
             self._upkeep.in_order(lambda: sealing.shred(shredded))
         return True
 
-    def _transact(self, step: Callable[[Running], Result]) -> Result:
-        """A transaction of our own. Raises what the step raises, and apsw.Error."""
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            result = step(Running(self._db, self._now()))
-            self._commit_rows()
-        except BaseException:
-            self._roll_back()
-            raise
+    def _transact(self, step: Callable[[Running], Result], *, synced: bool = True) -> Result:
+        """A transaction of our own; without a sync it is durable with the next that has one.
+
+        Raises what the step raises, and apsw.Error.
+        """
+        with nullcontext() if synced else self._settling.unsynced():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                result = step(Running(self._db, self._now()))
+                self._commit_rows(synced=synced)
+            except BaseException:
+                self._roll_back()
+                raise
         return result
 
-    def _commit_rows(self, *, bodies: bool = False) -> None:
+    def _commit_rows(self, *, bodies: bool = False, synced: bool = True) -> None:
         freed = self._journal.commit(bodies=bodies, packed=bodies and self._blobs is self._packs)
-        if freed:
-            self._blobs.dropped(freed)
+        self._settling.committed(freed, synced=synced)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk and I/O errors can have ended it
@@ -336,13 +337,15 @@ class SqliteCommitter:
         refused = [some for some, result in zip(places, results, strict=True) if isinstance(result, StoreError)]
         self._blobs.dropped([Place(place.pack, place.start, place.path) for some in refused for place in some])
 
-    def _clear_slice(self) -> None:
+    def _clear(self, size: int) -> bool:
         self._sealing.shred_doomed()  # what is left of an account is not forgotten before its key is
-        self._doomed = self._transact(removal.clear_slice)
+        return self._transact(lambda run: removal.clear_slice(run, size), synced=False)
 
-    def _checkpoint(self, step: Callable[[], None]) -> None:
+    def _checkpoint(self, step: Callable[[], bool]) -> None:
+        start = time.perf_counter()
         try:
-            step()
+            if step():
+                self._observe("checkpoint", time.perf_counter() - start)
         except apsw.Error as error:
             self._checkpoint_failed(error)
 

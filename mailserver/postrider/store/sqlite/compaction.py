@@ -21,6 +21,7 @@ from postrider.store.pack_files import pack_path, sync_directory
 from postrider.store.packs import Packs
 from postrider.store.records import FILE_HEADER
 from postrider.store.sqlite import database
+from postrider.store.sqlite.rota import Portion
 from postrider.store.sqlite.transaction import Running
 
 #: A sealed pack of which a larger part is dead is worth it.
@@ -30,9 +31,8 @@ _WORTH = 64
 #: Seconds between two looks, and until an empty pack's file goes.
 _LOOK_EVERY = 60.0
 GRACE = 60
-#: Rows that are pointed at copies in one transaction.
-_SLICE = 200
-
+#: Rows that are pointed at copies in one transaction, at most and at least.
+_MOST, _LEAST = 1000, 20
 
 #: Runs a transaction of the writer's own.
 Transact = Callable[[Callable[[Running], None]], None]
@@ -41,11 +41,13 @@ Transact = Callable[[Callable[[Running], None]], None]
 class Compaction:
     """The compaction of one data directory; steps are called between batches."""
 
-    def __init__(self, db: apsw.Connection, path: Path, packs: Packs, transact: Transact) -> None:
+    def __init__(self, db: apsw.Connection, path: Path, packs: Packs, transact: Transact, unsynced: Transact) -> None:
         self._db = db
         self._path = path
         self._packs = packs
         self._transact = transact
+        self._unsynced = unsynced
+        self.portion = Portion(_MOST, _LEAST)
         self._look_at = 0.0
         self._thread: threading.Thread | None = None
         self._sources: dict[int, int] = {}
@@ -57,11 +59,18 @@ class Compaction:
         self.dead_part = DEAD_PART
         self.least = packs.size // _WORTH
         self.grace = GRACE
+        #: How many were made.
+        self.steps = 0
 
     @property
     def running(self) -> bool:
         """Whether something is being copied, or pointed at."""
         return bool(self._sources)
+
+    @property
+    def looks(self) -> bool:
+        """Whether the next step looks for what is to be done: then the journal must be synced."""
+        return self._thread is None and not self.running
 
     def due(self, moment: float) -> bool:
         """Whether `step` has something to do now."""
@@ -70,10 +79,11 @@ class Compaction:
         return self.running or moment >= self._look_at
 
     def step(self, moment: float, now: int) -> bool:
-        """Do a little; false when there is nothing to do for now. The journal must be synced.
+        """Do a little; false when there is nothing to do for now.
 
         Raises OSError, SyncFailed, apsw.Error.
         """
+        self.steps += 1
         if self._thread is not None:
             if self._thread.is_alive():
                 return False
@@ -115,7 +125,7 @@ class Compaction:
             return False
         self._sources = chosen
         snapshot = self._snapshot()
-        if not any(_live(self._db, pack) or self._journal_in(pack, snapshot) for pack in chosen):
+        if not any(_is_live(self._db, pack) or self._journal_in(pack, snapshot) for pack in chosen):
             self._transact(self._finish_rows)
             self._sources = {}
             return True
@@ -177,10 +187,11 @@ class Compaction:
         run.db.execute("DELETE FROM pack WHERE id = ?", (self._target,))
 
     def _point(self) -> None:
-        some, self._moves = self._moves[:_SLICE], self._moves[_SLICE:]
+        size = self.portion.size
+        some, self._moves = self._moves[:size], self._moves[size:]
         if some:
-            self._transact(lambda run: _point(run, some))
-        else:
+            self._unsynced(lambda run: _point(run, some))
+        else:  # durable, and all before it: next their files go
             self._transact(self._finish_rows)
             self._sources = {}
 
@@ -223,6 +234,10 @@ def clear_away(db: apsw.Connection, directory: Path) -> None:
 def _live(db: apsw.Connection, pack: int) -> Collection[int]:
     rows: Any = db.execute("SELECT start FROM blob WHERE pack = ? AND path = ''", (pack,)).fetchall()
     return {start for (start,) in rows}
+
+
+def _is_live(db: apsw.Connection, pack: int) -> bool:
+    return db.execute("SELECT 1 FROM blob WHERE pack = ? AND path = '' LIMIT 1", (pack,)).fetchone() is not None
 
 
 def _point(run: Running, moves: list[Move]) -> None:

@@ -8,17 +8,20 @@ are durable with the next sync of the pack, 5 s later at most; until then the ou
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 from postrider.store import journal
-from postrider.store.blobs import Location, Place
+from postrider.store.blobs import Location, Place, SyncFailed
 from postrider.store.journal import About, Changed, Changes, Layout, Table
+from postrider.store.pack_files import sync_data
 from postrider.store.packs import Packs
 from postrider.store.records import FILE_HEADER
 
@@ -61,6 +64,10 @@ class Journal:
         self._kept = 0
         #: The last batch that was committed; that has its record in a pack; whose record is synced.
         self.batch = self.appended = self.synced = 0
+        #: Records that were written since the start, and those of them that are synced.
+        self.written = self._safe = 0
+        self._aside: threading.Thread | None = None
+        self._aside_failed: SyncFailed | None = None
         #: Octets of journal records in each pack: what its row does not count yet, and all since the last snapshot
         #: was begun.
         self.grown: Counter[int] = Counter()
@@ -206,11 +213,47 @@ class Journal:
         place = self._packs.append_journal(payload, journal.pack(about), self._now())
         self.grown[place.pack] += place.header.length
         self.since[place.pack] += place.header.length
+        self.written += 1
         return place
 
     def note_synced(self) -> None:
         """The packs were synced."""
-        self.synced = self.appended
+        self.synced, self._safe = self.appended, self.written
+
+    @property
+    def syncing(self) -> bool:
+        """Whether a thread is at work that `durable` has sent."""
+        return self._aside is not None and self._aside.is_alive()
+
+    def durable(self, written: int) -> bool:
+        """Whether so many records are synced; if not, a thread sees to it, and batches go on. Raises SyncFailed."""
+        if self._aside is not None and not self._aside.is_alive():
+            self._aside = None
+            if self._aside_failed:
+                raise self._aside_failed
+        if self._safe < written and self._aside is None:
+            self._aside = threading.Thread(
+                target=self._sync_aside,
+                args=(self._packs.path, self.appended, self.written),
+                name="store-journal",
+                daemon=True,
+            )
+            self._aside.start()
+        return self._safe >= written
+
+    def join(self) -> None:
+        """Wait for the thread."""
+        if self._aside is not None:
+            self._aside.join()
+
+    def _sync_aside(self, path: Path, appended: int, written: int) -> None:
+        """Records in the open pack; those before it were synced when they were sealed."""
+        try:
+            sync_data(path)
+        except SyncFailed as error:
+            self._aside_failed = error
+        else:
+            self.synced, self._safe = max(self.synced, appended), max(self._safe, written)
 
     def close(self) -> None:
         """The packs were synced for the last time: the next start need not write anything once more."""

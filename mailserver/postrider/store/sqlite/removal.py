@@ -13,7 +13,7 @@ from postrider.model.runs import runs_of
 from postrider.store.sqlite.accounts import Folder, next_modseq, note
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 
-#: Messages of a removed folder that are cleared away between two batches.
+#: Messages of a removed folder that are cleared away at once, with it; the others go between batches.
 SLICE = 200
 #: Seconds after which a copy that nobody stages for is given up.
 STALE = 3600
@@ -151,30 +151,30 @@ def doom(run: Running, folder: Folder, modseq: int, *, keep: bool) -> None:
         "INSERT INTO doomed (account_id, mailbox_id, kept, hidden_first, hidden_last) VALUES (?, ?, ?, ?, ?)",
         (*folder.key, kept, folder.hidden_first, folder.hidden_last),
     )
-    run.doomed |= _clear_folder(run, folder, kept, modseq)
+    run.doomed |= _clear_folder(run, folder, kept, modseq, SLICE)
 
 
-def clear_slice(run: Running) -> bool:
-    """Clear away some rows of what was removed; False when there was nothing to do."""
+def clear_slice(run: Running, size: int) -> bool:
+    """Clear away about `size` rows of what was removed; False when there was nothing to do."""
     doomed = run.one("SELECT account_id, mailbox_id, kept, hidden_first, hidden_last FROM doomed LIMIT 1")
     if not doomed:
-        return clear_copy(run)
+        return clear_copy(run, size)
     account_id, mailbox_id, kept, *hidden = doomed
     if mailbox_id:
-        _clear_folder(run, Folder(account_id, mailbox_id, "", False, *hidden), kept, 0)
+        _clear_folder(run, Folder(account_id, mailbox_id, "", False, *hidden), kept, 0, size)
     else:
-        _clear_account(run, account_id)
+        _clear_account(run, account_id, size)
     return True
 
 
-def _clear_folder(run: Running, folder: Folder, kept: int, modseq: int) -> bool:
+def _clear_folder(run: Running, folder: Folder, kept: int, modseq: int, size: int) -> bool:
     """A slice of a removed folder's messages, in the undelete window from `kept` on if that is not 0; true for more."""
     rows = [
         Row(*row)
         for row in run.db.execute(
             "DELETE FROM message WHERE account_id = ?1 AND mailbox_id = ?2 AND uid IN"
             f" (SELECT uid FROM message WHERE account_id = ?1 AND mailbox_id = ?2 LIMIT ?3) RETURNING {ROW_COLUMNS}",
-            (*folder.key, SLICE),
+            (*folder.key, size),
         )
     ]
     emails = [row.email_id for row in rows]
@@ -184,33 +184,33 @@ def _clear_folder(run: Running, folder: Folder, kept: int, modseq: int) -> bool:
         seen = (row for row in rows if not folder.hidden_first <= row.uid <= folder.hidden_last)
         keep_rows(run, folder.key, seen, kept)
     release_emails(run, folder.account_id, emails)
-    if len(rows) == SLICE:
+    if len(rows) == size:
         return True
     for table in ("vanished", "seen", "doomed"):
         run.db.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", folder.key)
     return False
 
 
-def _clear_account(run: Running, account_id: int) -> None:
+def _clear_account(run: Running, account_id: int, size: int) -> None:
     """A slice of what a removed account had beside its folders."""
     gone: Any = run.db.execute(
         "DELETE FROM expunged WHERE id IN (SELECT id FROM expunged WHERE account_id = ? LIMIT ?) RETURNING email_id",
-        (account_id, SLICE),
+        (account_id, size),
     ).fetchall()
     release_emails(run, account_id, [email_id for (email_id,) in gone])
-    left = len(gone) == SLICE
+    left = len(gone) == size
     for table, rest in (("change", "kind, key"), ("append_key", "key")):
         run.db.execute(
             f"DELETE FROM {table} WHERE account_id = ?1 AND ({rest}) IN"
             f" (SELECT {rest} FROM {table} WHERE account_id = ?1 LIMIT ?2)",
-            (account_id, SLICE),
+            (account_id, size),
         )
-        left |= run.db.changes() == SLICE
+        left |= run.db.changes() == size
     if not left:
         run.db.execute("DELETE FROM doomed WHERE account_id = ? AND mailbox_id = 0", (account_id,))
 
 
-def clear_copy(run: Running) -> bool:
+def clear_copy(run: Running, size: int = SLICE) -> bool:
     """A slice of a large copy that was given up."""
     run.db.execute("UPDATE staged SET dead = 1 WHERE dead = 0 AND touched < ?", (run.now - STALE,))
     dead = run.one(
@@ -223,12 +223,12 @@ def clear_copy(run: Running) -> bool:
     gone: Any = run.db.execute(
         "DELETE FROM message WHERE account_id = ?1 AND mailbox_id = ?2 AND uid IN (SELECT uid FROM message"
         " WHERE account_id = ?1 AND mailbox_id = ?2 AND uid BETWEEN ?3 AND ?4 LIMIT ?5) RETURNING email_id",
-        (account_id, target_id, *hidden, SLICE),
+        (account_id, target_id, *hidden, size),
     ).fetchall()
     emails = [email_id for (email_id,) in gone]
     _note_destroyed(run, account_id, 0, emails)
     release_emails(run, account_id, emails)
-    if len(gone) < SLICE:
+    if len(gone) < size:
         run.db.execute("DELETE FROM staged WHERE id = ?", (copy_id,))
         run.db.execute(
             "UPDATE mailbox SET hidden_first = 0, hidden_last = 0 WHERE account_id = ? AND id = ?",

@@ -6,7 +6,7 @@ whole the one before it counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import apsw
@@ -14,13 +14,13 @@ import apsw
 from postrider.store import journal
 from postrider.store.journal import About, Changed, Changes, Table
 from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.rota import Portion
 from postrider.store.sqlite.transaction import Running
 
-#: Rows and octets of one slice: a few milliseconds, or a part of them where that takes longer than so many seconds.
-_ROWS = 400
-_OCTETS = 256 * 1024
-_LONG = 0.01
-_LEAST = 1 / 16
+#: Rows of one slice at most and at least, and octets for each of them.
+_ROWS = 800
+_LEAST = 25
+_OCTETS = 640
 #: The journal may grow to this many octets, and to so many times the size of a snapshot.
 _AT_LEAST = 16 * 1024 * 1024
 _TIMES = 4
@@ -38,7 +38,7 @@ class Snapshot:
         self._wanted = "snapshot" not in known or known.get("layout") != changes.layout.crc
         self._slices: Iterator[list[Changed]] | None = None
         self._first = self._number = self._octets = self._pause = 0
-        self._part = 1.0
+        self.portion = Portion(_ROWS, min(_LEAST, _ROWS))
         #: Octets of the journal from before `since` counts.
         self._before = self._count()
 
@@ -72,10 +72,6 @@ class Snapshot:
         given = journal.pack(Changes([], _given_ids(self._db)))
         self._octets += self._journal.write(given, self._about(last=True)).header.length
         return False
-
-    def took(self, seconds: float) -> None:
-        """A slice took so long: the next ones are smaller, or grow again."""
-        self._part = max(_LEAST, self._part / 2) if seconds > _LONG else min(1.0, self._part * 1.25)
 
     def finish(self, run: Running) -> None:
         """Say that it is whole, after it was synced, in a transaction: what it takes the place of is dead."""
@@ -115,10 +111,10 @@ class Snapshot:
         rows = octets = 0
         ids = _given_ids(self._db)
         for table in self._journal.layout.tables:
-            for page, weight in _pages(self._db, table, ids.get(table.name), lambda: self._part):
+            for page, weight in _pages(self._db, table, ids.get(table.name), self.portion):
                 pages.append(Changed(table.name, page))
                 rows, octets = rows + len(page), octets + weight
-                if rows >= _ROWS * self._part or octets >= _OCTETS * self._part:
+                if rows >= self.portion.size or octets >= _OCTETS * self.portion.size:
                     yield pages
                     pages, rows, octets = [], 0, 0
         if pages:
@@ -131,9 +127,7 @@ def _given_ids(db: apsw.Connection) -> dict[str, int]:
     return dict(rows)
 
 
-def _pages(
-    db: apsw.Connection, table: Table, highest: int | None, part: Callable[[], float]
-) -> Iterator[tuple[list[Any], int]]:
+def _pages(db: apsw.Connection, table: Table, highest: int | None, portion: Portion) -> Iterator[tuple[list[Any], int]]:
     """Some rows of a table after the other, by key, with their octets; no read is open in between.
 
     Rows with ids above `highest` came after the snapshot began: changes tell of them.
@@ -146,12 +140,13 @@ def _pages(
     while True:
         page: list[Any] = []
         weight = 0
-        limit = int(_ROWS * part())
-        cursor = db.execute(f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT {limit}", last)
+        cursor = db.execute(
+            f"SELECT {columns} FROM {table.name} WHERE {where} ORDER BY {key} LIMIT {portion.size}", last
+        )
         for row in cursor:
             page.append(row)
             weight += sum(len(value) if isinstance(value, bytes | str) else 8 for value in row)
-            if weight >= _OCTETS * part():
+            if weight >= _OCTETS * portion.size:
                 break
         cursor.close()
         if not page:

@@ -1,4 +1,4 @@
-"""What a writer does for its packs between batches: the journal synced in time, snapshots, compaction."""
+"""What a writer does between batches: the journal synced in time, snapshots, compaction, what was removed."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from postrider.store.blobs import SyncFailed
 from postrider.store.packs import Packs
 from postrider.store.sqlite.compaction import Compaction, Transact
 from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.rota import IDLE, SOON, Job, Portion, Rota
 from postrider.store.sqlite.snapshot import Snapshot
 
 #: Seconds until the journal of batches without bodies is synced, and between tries to write what could not be.
 _JOURNAL_EVERY = 5.0
 _FIRST_SLICES = 8
-#: Seconds between looks at a thread that copies, and at whether something is to be compacted.
-_COPYING = 0.1
-_IDLE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hands:
     """What upkeep may do with the writer it belongs to."""
 
+    #: Run a transaction: one that is durable when it returns; one that is durable with the next that is.
     transact: Transact
+    unsynced: Transact
+    #: Clear away so many rows of what was removed; false when there was nothing to do.
+    clear: Callable[[int], bool]
     #: Whether there is space enough.
     space: Callable[[], bool]
     #: A sync failed; something could not be written, which is to be told.
     fatal: Callable[[Exception], NoReturn]
     failed: Callable[[Exception], object]
+    #: A portion of some job took so many seconds.
+    observe: Callable[[str, float], object]
     clock: Clock
 
 
@@ -49,25 +53,42 @@ class Upkeep:
         self.compaction = compaction
         #: When the journal is looked after next.
         self._journal_at = 0.0
+        #: How many journal records have to be synced before compaction looks around; 0: it does not want to.
+        self._look_behind = 0
+        #: How many journal records there were when the last slice of the snapshot was written; 0: it is not.
+        self._snapshot_end = 0
+        #: Rows of removed folders are still to be cleared away.
+        self.doomed = True
+        self._removal = Job("removal", lambda: 0.0 if self.doomed else IDLE, self._remove, Portion(1000, 20))
+        self._rota = Rota(
+            (
+                Job("journal", self._until_journal, lambda: self.in_order(self._keep_journal)),
+                self._removal,
+                Job("snapshot", self._until_snapshot, self._go_on_with_snapshot, snapshot.portion),
+                Job("compaction", self._until_compaction, lambda: self.in_order(self._compact), compaction.portion),
+            ),
+            hands.clock,
+            hands.observe,
+        )
 
     def begin(self) -> None:
         """At the start, before anything changes: other tables than before are described."""
         if self._snapshot.due() and not self.in_order(self._snapshot.begin):
             self._snapshot.give_up()
         for _ in range(_FIRST_SLICES):  # a small store has its snapshot before it serves
-            if self._snapshot.running and not self.in_order(self._go_on_with_snapshot):
-                self._snapshot.give_up()
+            if self._snapshot_end:
+                self.in_order(self._bring_journal)
+            if self._snapshot.running:
+                self._go_on_with_snapshot()
 
     def between(self) -> float:
         """Do a little; seconds until there is more to do, 0 for now."""
-        waits = min(self._keep_journal(), self._compact())
-        if not self._journal.behind and not self.in_order(self._go_on_with_snapshot):
-            self._snapshot.give_up()
-        return 0.0 if self._snapshot.running else waits
+        return self._rota.turn()
 
     def close(self) -> None:
         """End what is under way; the journal is whole in the packs then, unless the disk is full."""
         self.compaction.join()
+        self._journal.join()
         if self.in_order(self._bring_journal):
             self.in_order(self._journal.close)
 
@@ -89,48 +110,91 @@ class Upkeep:
         more = True
         while more:  # what was emptied goes with the next look, which may find more to copy
             compaction.look_now()
-            more = self._compact_step()
+            self._bring_journal()
+            more = self._step_compaction()
             while compaction.running:
                 compaction.join()
-                self._compact_step()
+                self._step_compaction()
 
-    def _keep_journal(self) -> float:
-        """What is in the packs becomes durable in time, what could not be written is tried again."""
-        journal, moment = self._journal, self._hands.clock.monotonic()
-        if journal.synced == journal.batch:
+    # -- the journal -----------------------------------------------------------------------------------------------
+
+    def _until_journal(self) -> float:
+        moment = self._hands.clock.monotonic()
+        if self._journal.synced == self._journal.batch:
             self._journal_at = moment + _JOURNAL_EVERY
-            return _IDLE
-        if moment >= self._journal_at:
-            self._journal_at = moment + _JOURNAL_EVERY
-            self.in_order(self._bring_journal)
+            return IDLE
         return self._journal_at - moment
+
+    def _keep_journal(self) -> None:
+        """What is in the packs becomes durable in time, what could not be written is tried again."""
+        self._journal.catch_up()
+        done = self._journal.durable(self._journal.written)
+        self._journal_at = self._hands.clock.monotonic() + (_JOURNAL_EVERY if done else SOON)
 
     def _bring_journal(self) -> None:
         self._journal.catch_up()
         self._packs.sync()
         self._journal.note_synced()
 
-    def _go_on_with_snapshot(self) -> None:
-        snapshot, clock = self._snapshot, self._hands.clock
-        start = clock.monotonic()
+    # -- the snapshot ----------------------------------------------------------------------------------------------
+
+    def _until_snapshot(self) -> float:
+        if self._journal.behind:
+            return IDLE
+        if self._snapshot_end:
+            return SOON if self._journal.syncing else 0.0
+        return 0.0 if self._snapshot.running or self._snapshot.due() else IDLE
+
+    def _go_on_with_snapshot(self) -> bool:
+        if self.in_order(self._step_snapshot):
+            return True
+        self._snapshot.give_up()
+        self._snapshot_end = 0
+        return False
+
+    def _step_snapshot(self) -> None:
+        snapshot = self._snapshot
         if not snapshot.running:
-            if snapshot.due() and self._hands.space():
+            if self._hands.space():
                 snapshot.begin()
-        elif not snapshot.step():
-            self._bring_journal()
-            self._hands.transact(snapshot.finish)
-            snapshot.finished()
+            else:
+                snapshot.give_up()
+        elif not self._snapshot_end and snapshot.step():
+            return
         else:
-            snapshot.took(clock.monotonic() - start)
+            self._snapshot_end = self._snapshot_end or self._journal.written
+            if self._journal.durable(self._snapshot_end):
+                self._hands.unsynced(snapshot.finish)
+                snapshot.finished()
+                self._snapshot_end = 0
 
-    def _compact(self) -> float:
-        """Seconds until there is something to do about compaction."""
-        if not self.compaction.due(self._hands.clock.monotonic()):
-            return _COPYING if self.compaction.running else _IDLE
-        if self.in_order(self._compact_step) and self.compaction.running:
+    # -- compaction and removal ------------------------------------------------------------------------------------
+
+    def _until_compaction(self) -> float:
+        if self._look_behind and self._journal.syncing:
+            return SOON
+        if self.compaction.due(self._hands.clock.monotonic()):
             return 0.0
-        return _IDLE
+        return SOON if self.compaction.running else IDLE
 
-    def _compact_step(self) -> bool:
-        self._bring_journal()  # what is copied, or goes, must not be what the journal is still to say
+    def _compact(self) -> None:
+        if self.compaction.looks:  # what is copied, or goes, must not be what the journal is still to say
+            if not self._look_behind:
+                self._journal.catch_up()
+                self._look_behind = self._journal.written
+            if not self._journal.durable(self._look_behind):
+                return
+            self._look_behind = 0
+        self._step_compaction()
+
+    def _step_compaction(self) -> bool:
         return self.compaction.step(self._hands.clock.monotonic(), int(self._hands.clock.now()))
+
+    def _remove(self) -> bool:
+        if self.in_order(self._clear):
+            return True
+        self.doomed = False  # it waits until there is room
+        return False
+
+    def _clear(self) -> None:
+        self.doomed = self._hands.clear(self._removal.portion.size)
