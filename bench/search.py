@@ -187,6 +187,10 @@ async def _search(place: Path, rounds: int) -> None:
             (s.BodyHas(prose.words[20], header=False), s.Not(s.BodyHas(prose.words[200], header=False)))
         ),
         "nowhere": s.BodyHas("@nowhere@", header=True),
+        "NOT rare": s.Not(s.BodyHas(RARE, header=False)),
+        "NOT common, TEXT": s.Not(s.BodyHas(prose.words[20], header=True)),
+        "OR rare FLAGGED": s.Or(s.BodyHas(RARE, header=False), s.HasFlags(4)),
+        "OR common FLAGGED": s.Or(s.BodyHas(prose.words[20], header=False), s.HasFlags(4)),
     }
     for name, key in asked.items():
         figures: list[float] = []
@@ -201,7 +205,7 @@ async def _search(place: Path, rounds: int) -> None:
             figures.append((time.perf_counter() - start) * 1000)
         print(f"{name:24} first {hits:3} hits: cold {figures[0]:7.1f} ms, then {min(figures[1:]):7.1f} ms", flush=True)
         lookup.close()
-    for name in ("rare", "common", "common, not another"):
+    for name in ("rare", "common", "common, not another", *(one for one in asked if one.startswith(("NOT", "OR")))):
         lookup = IndexLookup(place, QUIET)
         start = time.perf_counter()
         found = await query.find(Scope(store.reader, BIG, view, lookup, time.time(), QUIET), asked[name])

@@ -1,5 +1,6 @@
 """SEARCH equals brute force, whatever messages are encoded in and however much of them is indexed."""
 
+import asyncio
 import base64
 import io
 import quopri
@@ -20,7 +21,7 @@ from postrider.net.system import SystemRandom
 from postrider.protocols.imap import search as s
 from postrider.store import transactions as t
 from postrider.store.open import Options, connect, open_local, open_writer
-from postrider.store.search import file
+from postrider.store.search import file, wanted
 from postrider.store.search.indexer import Indexer, Ports
 from postrider.store.search.lookup import IndexLookup
 from postrider.telemetry.events import Events
@@ -247,12 +248,15 @@ async def compare(store, lookup, letters, writer, queries):
     return found
 
 
+@pytest.mark.parametrize("indexed", [wanted.MAX_INDEXED, 150])
 @pytest.mark.parametrize("queries", [150, pytest.param(1000, marks=pytest.mark.crash)])
-async def test_search_equals_brute_force(store, make_indexer, lookup, tmp_path, queries):
+async def test_search_equals_brute_force(store, make_indexer, lookup, tmp_path, queries, indexed, monkeypatch):
+    """Whether the index has messages wholly, in part, or not at all."""
+    monkeypatch.setattr(wanted, "MAX_INDEXED", indexed)
     writer = Writer(queries)
     letters = [writer.letter() for _ in range(160)]
     await append(store, letters[:110])
-    each = queries // 5
+    each = queries // 6
     found = await compare(store, lookup, letters[:110], writer, each)  # there is no index
     indexer = make_indexer()
     await index_all(indexer)
@@ -261,8 +265,9 @@ async def test_search_equals_brute_force(store, make_indexer, lookup, tmp_path, 
     found += await compare(store, lookup, letters, writer, each)  # the indexer is behind
     file.remove(file.index_path(tmp_path))
     found += await compare(store, lookup, letters, writer, each)  # the index is gone
-    await index_all(indexer)
-    found += await compare(store, lookup, letters, writer, each)  # and back
+    more, _ = await asyncio.gather(compare(store, lookup, letters, writer, each), index_all(indexer))  # comes back
+    found += more
+    found += await compare(store, lookup, letters, writer, each)  # and is there
     assert found > queries / 4
     covered = await lookup.covered(ALICE, (await store.reader.mailbox(ALICE, INBOX)).uidvalidity)
     assert covered.uid == len(letters)

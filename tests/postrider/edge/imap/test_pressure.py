@@ -67,3 +67,7 @@ async def test_a_damaged_message_does_not_hide_the_others(connect, tmp_path, log
         ]  # fmt: skip
         assert b"NO [UNAVAILABLE] Some messages could not be read" in lines[-1]
         assert "server.failure" in log.getvalue()
+        lines = await one.ask("UID SEARCH NOT BODY third")
+        assert lines[0] == b"* SEARCH 1\r\n"
+        assert b"OK Done, but for 1 that could not be read" in lines[-1]
+        assert "search.unread" in log.getvalue()
