@@ -100,6 +100,16 @@ class Running:
         """Publish the present snapshot with other fields, as the next generation."""
         self.publish(msgspec.structs.replace(self.snapshot, generation=self.snapshot.generation + 1, **fields))
 
+    def change_mailbox(self, address, /, **fields):
+        """Publish the present snapshot with other fields of one mailbox."""
+        rows = self.snapshot.mailboxes
+        changed = (msgspec.structs.replace(row, **fields) if row.address == address else row for row in rows)
+        self.change(mailboxes=tuple(changed))
+
+    def remove_mailbox(self, address):
+        """Publish the present snapshot without one mailbox."""
+        self.change(mailboxes=tuple(row for row in self.snapshot.mailboxes if row.address != address))
+
     def place(self, name):
         host, _, port = self.listeners[name].rpartition(":")
         return host, int(port)

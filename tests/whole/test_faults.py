@@ -12,7 +12,7 @@ from pathlib import Path
 import apsw
 import pytest
 from faults import alive, processes, told, traced
-from letters import fields
+from letters import fields, letter
 from running import snapshot
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -86,16 +86,15 @@ def test_writes_that_fail_are_answered_451_and_what_comes_after_is_taken(make_se
     assert integrity(server) == "ok"
 
 
-def test_a_second_server_waits_and_then_refuses(make_server, ca):
-    server = make_server(snapshot(ca))
-    command = [*server.command, "--lock-seconds", "0.5", *server.flags]
+def test_a_second_server_waits_and_then_refuses(shared, alice, bob):
+    command = [*shared.command, "--lock-seconds", "0.5", *shared.flags]
     start = time.monotonic()
     second = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
     assert second.returncode != 0
     assert time.monotonic() - start > 0.5
-    assert f"data is in use by another server (pid {processes(server)['writer-0']}), after 0.5 s" in second.stderr
-    with server.submission("alice@one.test") as client:
-        assert send(client, "served")[0] == 250
+    assert f"data is in use by another server (pid {processes(shared)['writer-0']}), after 0.5 s" in second.stderr
+    with shared.submission(alice) as client:
+        assert client.send_message(letter(alice, bob)) == {}
 
 
 def test_a_data_directory_that_cannot_be_used_is_told_in_one_line(make_server, ca):

@@ -100,24 +100,23 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
     assert any(b"Subject: Your mailbox is 8" in text for text in texts)
 
 
-def test_expunged_mail_comes_back_and_is_kept_under_legal_hold(make_server, ca):
-    server = make_server(declared(ca))
-    with server.submission("alice@one.test") as client:
+def test_expunged_mail_comes_back_and_is_kept_under_legal_hold(shared, alice, bob):
+    with shared.submission(alice) as client:
         for number in range(3):
-            client.send_message(letter("alice@one.test", "bob@one.test", f"number {number}"))
-    server.messages("bob@one.test", count=3)
-    used, known = stored(server, "bob@one.test"), emails(server, "bob@one.test")
-    expunge_all(server, "bob@one.test")
-    assert stored(server, "bob@one.test") == 0
-    assert command(server, "undelete", "bob@one.test") == "3 messages brought back: 3 in INBOX\n"
-    assert stored(server, "bob@one.test") == used
-    assert emails(server, "bob@one.test") == known
+            client.send_message(letter(alice, bob, f"number {number}"))
+    shared.messages(bob, count=3)
+    used, known = stored(shared, bob), emails(shared, bob)
+    expunge_all(shared, bob)
+    assert stored(shared, bob) == 0
+    assert command(shared, "undelete", bob) == "3 messages brought back: 3 in INBOX\n"
+    assert stored(shared, bob) == used
+    assert emails(shared, bob) == known
 
-    server.change(mailboxes=declared(ca, legal_hold=True, undelete=0).mailboxes)
+    shared.change_mailbox(bob, legal_hold=True, undelete=0)
     end = time.monotonic() + 20
-    while not held(server):  # each generation is asked for its holds at once
+    while not held(shared):  # each generation is asked for its holds at once
         assert time.monotonic() < end
         time.sleep(0.05)
-    expunge_all(server, "bob@one.test")
-    listed = command(server, "undelete", "bob@one.test", "--list").splitlines()
+    expunge_all(shared, bob)
+    listed = command(shared, "undelete", bob, "--list").splitlines()
     assert [line.split()[-1] for line in listed] == ["INBOX"] * 3
