@@ -50,6 +50,20 @@ def found(directory):
     ]
 
 
+def indexed(server):
+    """How many messages were put into the search index."""
+    (line,) = [
+        line
+        for line in server.get("/metrics", "metrics")[1].splitlines()
+        if line.startswith("postrider_search_indexed_total ")
+    ] or ["none 0"]
+    return float(line.split()[1])
+
+
+def index_files(data):
+    return [*data.glob("search.db*"), *(data / "search").glob("*")]
+
+
 def command(*words):
     line = [sys.executable, "-m", "postrider", *words]
     return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
@@ -77,6 +91,8 @@ def test_switched_on_nobody_finds_it_on_the_disk(make_server, ca):
     data = server.directory / "data"
     send(server, "bob@one.test", letter=LETTER.replace(MARK, "trombonist"))
     (old,) = server.messages("bob@one.test", count=1)
+    wait_until(lambda: indexed(server) == 1)
+    assert any(b"rombonist" in path.read_bytes() for path in index_files(data))
     server.publish(with_keys(server.snapshot, "1"))
     wait_until((data / "keys" / "declared").is_symlink)
     send(server, "bob@one.test", "alice@one.test", "waits@nowhere.invalid")
@@ -87,6 +103,11 @@ def test_switched_on_nobody_finds_it_on_the_disk(make_server, ca):
         assert client.search(["TEXT", "nist"]) == [1, 2]
         (row,) = client.fetch([2], ["ENVELOPE"]).values()
         assert MARK.encode() in row[b"ENVELOPE"].subject
+        # Three new ones, and Bob's old one goes along.
+        wait_until(lambda: indexed(server) >= 5 and len(list((data / "search").glob("*.db"))) == 2)
+        assert client.search(["TEXT", MARK]) == [2]
+        assert client.search(["TEXT", "nist"]) == [1, 2]
+        wait_until(lambda: not any(b"rombonist" in path.read_bytes() for path in index_files(data)))
     messages = server.messages("bob@one.test", count=2)
     assert messages[0] == old
     assert found(data) == []
@@ -106,8 +127,10 @@ def test_a_shredded_account_is_gone_from_the_disk(make_server, ca):
     copy = server.directory / "copy"
     shutil.copytree(data / "packs", copy)
     keys = len(list(key_files(data)))
+    wait_until(lambda: len(list((data / "search").glob("*.db"))) == 2)
     assert command("shred", "bob@one.test", "--data", str(data), "--yes").returncode == 0
     assert len(list(key_files(data))) == keys - 1
+    wait_until(lambda: len(list((data / "search").glob("*.db"))) == 1)
     assert server.messages("alice@one.test", count=1) == [kept]
     assert server.messages("bob@one.test", count=0) == []
     send(server, "bob@one.test")

@@ -13,8 +13,8 @@ from postrider.store.search.index import Index
 from postrider.store.values import AccountRow
 from postrider.telemetry.events import Events
 
-#: Files of single accounts that are open at once: one that is closed has its log written back, with two syncs.
-MOST = 8
+#: Files of single accounts that are open at once, 0.4 MB each; closing one writes its log back, with two syncs.
+MOST = 16
 
 
 class Indexes:

@@ -147,7 +147,12 @@ async def test_the_first_key_takes_an_account_out_of_the_shared_file(tmp_path):
             await place.write(BOB, *["pear"] * 50, "plumquagga")
         await place.work()
         assert await place.found(WORD) == [51]
-        assert place.octets(*parts(WORD))
+        with apsw.Connection(str(tmp_path / "search.db")) as db:
+            ((texts,),) = db.execute("SELECT texts FROM document WHERE id % 256 = 51 ORDER BY id LIMIT 1").fetchall()
+        assert WORD in file.unpack_texts(texts)["body"]
+        db.close()
+        assert place.octets(*parts(WORD)) == {*parts(WORD)[1:]}
+        assert place.octets(texts)
     async with opened(tmp_path) as place:
         await place.write(ALICE, "apple")
         await place.work()
@@ -158,7 +163,7 @@ async def test_the_first_key_takes_an_account_out_of_the_shared_file(tmp_path):
         await place.work()
         place.clock.seconds += indexer.GONE_SECONDS
         await place.work()
-        assert not place.octets(*parts(WORD), b"apple")
+        assert not place.octets(*parts(WORD), texts, b"apple")
         assert place.octets(b"uagga")
         assert await place.found("plumquagga", BOB) == [51, 102, 153, 204, 255][::-1]
         assert await place.ranked("plumquagga", BOB) == [255, 204, 153, 102, 51]
