@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+MOTO   := $(VENV)/moto/.installed
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
 
@@ -24,7 +25,12 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-test: $(STAMP) ## unit, transcript, golden, property and loopback tests (under 2 minutes)
+$(MOTO): tests/support/moto.txt
+	@$(PYTHON) -m venv $(VENV)/moto
+	@$(VENV)/moto/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/support/moto.txt
+	@touch $@
+
+test: $(STAMP) $(MOTO) ## unit, transcript, golden, property and loopback tests (under 2 minutes)
 	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal
 
 check: $(STAMP) ## style, types, import contracts, sizes
@@ -45,7 +51,7 @@ test-peers: $(STAMP) ## against programs from Debian: curl, swaks, mbsync, Postf
 	@sh tools/install_debian.sh curl isync libio-socket-ssl-perl libnet-ssleay-perl postfix swaks
 	@$(BIN)/pytest -q tests/peers
 
-test-crash: $(STAMP) ## kill -9 and power loss, full counts (strace, root)
+test-crash: $(STAMP) $(MOTO) ## kill -9 and power loss, full counts (strace, root)
 	@sh tools/install_debian.sh strace
 	@$(BIN)/pytest -q -m crash --timeout 900 tests/postrider tests/whole
 

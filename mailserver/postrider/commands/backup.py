@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import signal
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,22 +13,15 @@ from typer.core import TyperGroup
 
 from postrider.app import backup as backups
 from postrider.commands.terminal import Data, wrong
-from postrider.ops.backup.shelf import BackupError
+from postrider.ops.backup.place import BackupError
 from postrider.ops.exchange.progress import size
 from postrider.store.directory import CannotOpen
 from postrider.store.shape import StoreError
 
-
-def _local(directory: Path) -> Path:
-    """A URL is no name of a directory: Path would make `s3:/bucket` of it, here."""
-    if re.match(r"[a-z][a-z0-9+.-]*:/", str(directory)):
-        raise typer.BadParameter(f"{directory}: backups go to a directory (a mounted one will do), not to a URL")
-    return directory
-
-
-Directory = Annotated[Path, typer.Argument(help="Directory of backups.", metavar="DIR", callback=_local)]
+Where = Annotated[str, typer.Argument(help="A directory, or a bucket.", metavar="DIR|s3://BUCKET/PREFIX")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing while it works.")]
 
+_INTERRUPTED = 130
 #: Of files that are missing so many are named.
 _TOLD = 5
 #: From so many octets on it is said of how many.
@@ -45,26 +37,32 @@ class Backups(TyperGroup):
         return super().parse_args(ctx, args if named else ["take", *args])
 
 
+EPILOG = (
+    "`backup DIR` is short for `backup take DIR`. Buckets: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and"
+    " AWS_ENDPOINT_URL say whose and where."
+)
+
 app = typer.Typer(cls=Backups, add_completion=False, rich_markup_mode=None)
 
 
-@app.callback(no_args_is_help=True, epilog="`backup DIR` is short for `backup take DIR`.")
+@app.callback(no_args_is_help=True, epilog=EPILOG)
 def backup() -> None:
-    """Back mail and state up into a directory, while the server runs or not; look at what is there."""
+    """Back mail and state up into a directory or a bucket, while the server runs or not; look at what is there."""
 
 
 @app.command()
 def take(
-    directory: Directory,
+    where: Where,
     data: Data,
     *,
     keep: Annotated[int, typer.Option(min=0, help="Remove all but so many of the newest backups; 0: keep all.")] = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Take a backup. Packs that lie in DIR already are not copied again."""
+    """Take a backup. What lies there already is not copied again."""
     with told(), Progress(quiet) as progress:
-        taken = backups.take(data.absolute(), directory.absolute(), keep, progress.tell)
-    typer.echo(f"{taken.path}: {size(taken.size)}, of which {size(taken.copied)} were copied")
+        place = backups.place(where, progress.tell)
+        taken = backups.take(data.absolute(), place, keep, progress.tell)
+    typer.echo(f"{place.title}/{taken.name}: {size(taken.size)}, of which {size(taken.copied)} were copied")
     for name in taken.removed:
         typer.echo(f"removed {name}")
     if taken.manifest.missing:
@@ -79,23 +77,23 @@ def take(
 
 
 @app.command(name="list")
-def list_backups(directory: Directory) -> None:
+def list_backups(where: Where) -> None:
     """List the backups, oldest first."""
-    with told():
-        for name, manifest in backups.listed(directory.absolute()):
+    with told(), Progress(quiet=True) as progress:
+        for name, manifest in backups.listed(backups.place(where, progress.tell)):
             typer.echo(f"{name}  {size(manifest.length):>10}  schema {manifest.schema}  release {manifest.version}")
 
 
 @app.command()
 def verify(
-    directory: Directory,
+    where: Where,
     *,
     at: Annotated[str, typer.Option("--at", metavar="BACKUP", help="Only this one.")] = "",
     quiet: Quiet = False,
 ) -> None:
     """Read everything: hashes, the databases' integrity, and that each body lies where it should."""
     with told(), Progress(quiet) as progress:
-        problems = backups.verify(directory.absolute(), at, progress.tell)
+        problems = backups.verify(backups.place(where, progress.tell), at, progress.tell)
     for problem in problems:
         typer.echo(f"{', '.join(problem.backups)}: {problem.text}", err=True)
     if problems:
@@ -119,7 +117,11 @@ class Progress:
 
     def tell(self, what: str, done: int, total: int) -> None:
         """Show it, if it looks different from before."""
-        line = f"{what}: {done * 100 // max(total, 1)} %" + (f" of {size(total)}" if total > _MUCH else "")
+        line = what
+        if total:
+            line += f": {done * 100 // total} %" + (f" of {size(total)}" if total > _MUCH else "")
+        elif done:
+            line += f": {size(done)}"
         if self._shown and line != self._last:
             self._last = line
             typer.echo(f"\r\x1b[K{line}", nl=False, err=True)
@@ -127,7 +129,11 @@ class Progress:
 
 @contextlib.contextmanager
 def told() -> Iterator[None]:
-    """What is wrong with directories, files or the store is said on one line, and the status is 1."""
+    """What is wrong with places, files or the store is said on one line, and the status is 1.
+
+    Whoever ends the command by SIGTERM finds things cleared up as after ^C.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except BrokenPipeError:  # `| head`: nobody reads on, which is no error
@@ -135,3 +141,7 @@ def told() -> Iterator[None]:
     except (BackupError, CannotOpen, StoreError, OSError) as error:
         typer.echo(f"postrider-server: {wrong(error)}", err=True)
         raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(_INTERRUPTED) from error
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from postrider.app import backup as backups
-from postrider.commands.backup import Directory, Progress, Quiet, told
+from postrider.commands.backup import Progress, Quiet, Where, told
 from postrider.commands.terminal import Data
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def restore(
-    directory: Directory,
+    where: Where,
     data: Data,
     *,
     at: Annotated[str, typer.Option("--at", metavar="BACKUP", help="This one (default: the newest).")] = "",
@@ -26,7 +26,6 @@ def restore(
 ) -> None:
     """Restore a backup into an empty directory. Clients notice: no UID of lost mail is ever given again."""
     with told(), Progress(quiet) as progress:
-        name, manifest = backups.restore(
-            directory.absolute(), data.absolute(), at, progress.tell, hold_queue=hold_queue
-        )
+        place = backups.place(where, progress.tell)
+        name, manifest = backups.restore(place, data.absolute(), at, progress.tell, hold_queue=hold_queue)
     typer.echo(f"{data}: as it was at {manifest.taken} ({name})")

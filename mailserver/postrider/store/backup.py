@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from postrider.store.record_list import RecordList
+
 #: Told how far a long copy is: octets done, and in all.
 Progress = Callable[[int, int], object]
 
@@ -48,8 +50,11 @@ class DatabaseFile(Protocol):
         """The bodies that a copy says are files of their own. Raises StoreError(UNAVAILABLE)."""
         ...
 
-    def examine(self, path: Path, packs: Mapping[int, Path]) -> Sequence[str]:
-        """All that is wrong with a copy, or with where it says bodies lie in these packs; empty when nothing is."""
+    def examine(self, path: Path, packs: Mapping[int, RecordList | None]) -> Sequence[str]:
+        """All that is wrong with a copy, or with where it says bodies lie in these packs; empty when nothing is.
+
+        Into packs without a list nobody looks.
+        """
         ...
 
     def begin_epoch(self, path: Path, now: int, *, since: int, hold_queue: bool) -> None:

@@ -7,21 +7,18 @@ file changes. Which of them belong to a backup its database says.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postrider.ops.backup.shelf import BackupError, copy_hashed, sync_directory
+from postrider.ops.backup.place import Damaged, Place, Told, side_by_side
 from postrider.store.backup import BodyFile
 from postrider.store.maildir import ROOT
+from postrider.store.pack_files import sync_directory
 
-#: Their directory on the shelf.
+#: Their folder.
 BODIES = "bodies"
-_DRAFT = ".draft"
 _PIECE = 1024 * 1024
-
-Told = Callable[[int], object]
 
 
 @dataclass(slots=True)
@@ -35,92 +32,98 @@ class Taken:
     missing: list[str] = field(default_factory=list)
 
 
-def take(data: Path, shelf: Path, wanted: Iterable[BodyFile], told: Told) -> Taken:
-    """Copy what is not on the shelf yet; durable when it returns. Raises OSError."""
-    done, changed = Taken(), set[Path]()
-    for one in wanted:
-        target = shelf / BODIES / one.path
+def take(data: Path, place: Place, wanted: Iterable[BodyFile], told: Told) -> Taken:
+    """Copy what is not there yet. Raises BackupError, OSError."""
+    done = Taken()
+
+    def put(row: tuple[BodyFile, bool]) -> int:
+        """Octets that were copied, -1 where there are not as many as there should be."""
+        one, there = row
+        if there:
+            return 0
+        try:
+            found, _ = place.put(_name(one), data / ROOT / one.path, one.length)
+        except FileNotFoundError:
+            return -1
+        return found if found == one.length else -1
+
+    rows = _compared(wanted, place.lengths(BODIES))
+    for (one, _), copied in side_by_side(place.lanes, put, rows):
         done.files += 1
         done.octets += one.length
-        if _length(target) != one.length:
-            if _copy(data / ROOT / one.path, target, one.length, changed):
-                done.copied += one.length
-            else:
-                done.missing.append(one.path)
+        if copied < 0:
+            done.missing.append(one.path)
+        else:
+            done.copied += copied
         told(one.length)
-    for directory in sorted(changed, reverse=True):
-        sync_directory(directory)
     return done
 
 
-def problems(shelf: Path, wanted: Iterable[BodyFile], known: Mapping[str, str]) -> Mapping[str, str]:
+def _compared(wanted: Iterable[BodyFile], there: Iterator[tuple[str, int]]) -> Iterator[tuple[BodyFile, bool]]:
+    """Each body with whether it is there; both are sorted, so that nothing of millions is kept in memory."""
+    present: tuple[str, int] | None = ("", 0)
+    for one in wanted:
+        name = _name(one)
+        while present and present[0].encode() < name.encode():
+            present = next(there, None)
+        yield one, present == (name, one.length)
+
+
+def problems(place: Place, wanted: Iterable[BodyFile], known: Mapping[str, str]) -> Mapping[str, str]:
     """What is wrong with bodies, "" for nothing, by path; those that are `known` are not read again."""
-    found: dict[str, str] = {}
-    for one in wanted:
-        found[one.path] = known[one.path] if one.path in known else _wrong(shelf / BODIES / one.path, one)
-    return found
+
+    def wrong(one: BodyFile) -> str:
+        return known[one.path] if one.path in known else _wrong(place, one)
+
+    return {one.path: text for one, text in side_by_side(place.lanes, wrong, wanted)}
 
 
-def restore(shelf: Path, wanted: Iterable[BodyFile], draft: Path, missing: Iterable[str], told: Told) -> None:
-    """Copy bodies into a data directory that is being made. Raises BackupError, OSError."""
+def restore(place: Place, wanted: Iterable[BodyFile], draft: Path, missing: Iterable[str], told: Told) -> None:
+    """Copy bodies into a data directory that is being made. Raises Damaged, BackupError, OSError."""
     gone, changed = set(missing), set[Path]()
-    for one in wanted:
-        if one.path in gone:
-            continue
-        source = shelf / BODIES / one.path
-        if wrong := _wrong(source, one):
-            raise BackupError(wrong)
-        _copy(source, draft / ROOT / one.path, one.length, changed)
+
+    def fetch(one: BodyFile) -> None:
+        target = draft / ROOT / one.path
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            place.fetch(_name(one), target, lambda _: None)
+        except OSError as error:
+            raise Damaged(f"{place.title}/{_name(one)} cannot be read: {error.strerror}") from error
+        if wrong := _differs(target, one):
+            raise Damaged(f"{place.title}/{_name(one)} {wrong}")
+
+    for one, _ in side_by_side(place.lanes, fetch, (one for one in wanted if one.path not in gone)):
+        changed.update((draft / ROOT / one.path).parents[:4])  # bodies, user, domain, and what they are in
         told(one.length)
     for directory in sorted(changed, reverse=True):
         sync_directory(directory)
 
 
-def prune(shelf: Path, wanted: Iterable[Iterable[BodyFile]]) -> None:
-    """Remove bodies that none of these backups has. Raises OSError."""
-    needed = {hash(one.path) for backup in wanted for one in backup}  # the paths of millions would be too much
-    root = shelf / BODIES
-    for where, directories, files in os.walk(root, topdown=False):
-        for path in (Path(where, name) for name in files):
-            if hash(str(path.relative_to(root))) not in needed:
-                path.unlink()
-        if not files and not directories and Path(where) != root:
-            Path(where).rmdir()
+def needed(wanted: Iterable[BodyFile]) -> Iterator[str]:
+    """The files of these bodies."""
+    return map(_name, wanted)
 
 
-def _copy(source: Path, target: Path, length: int, changed: set[Path]) -> bool:
-    """Copy a file whole or not at all; false when the source is not there or too short."""
-    draft = target.with_name(f"{target.name}{_DRAFT}")
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft.unlink(missing_ok=True)
+def _name(one: BodyFile) -> str:
+    return f"{BODIES}/{one.path}"
+
+
+def _wrong(place: Place, one: BodyFile) -> str:
     try:
-        copied, _ = copy_hashed(source, draft, length, lambda _: None)
-    except FileNotFoundError:
-        return False
-    if copied != length:
-        draft.unlink()
-        return False
-    draft.rename(target)
-    changed.update(target.parents[:4])  # bodies, user, domain, and what they are in
-    return True
-
-
-def _wrong(path: Path, one: BodyFile) -> str:
-    digest = hashlib.sha256()
-    try:
-        if _length(path) not in (-1, one.length):
-            return f"{path} does not have {one.length} octets"
-        with path.open("rb") as file:
-            file.seek(one.start)
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+        with place.at_hand(_name(one)) as path:
+            wrong = _differs(path, one)
     except OSError as error:
-        return f"{path} cannot be read: {error.strerror}"
-    return "" if digest.digest() == one.hash else f"{path} is damaged: its hash is not the database's"
+        return f"{place.title}/{_name(one)} cannot be read: {error.strerror}"
+    return wrong and f"{place.title}/{_name(one)} {wrong}"
 
 
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1
+def _differs(path: Path, one: BodyFile) -> str:
+    """In which way a file is not this body. Raises OSError."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        if file.seek(0, 2) != one.length:
+            return f"does not have {one.length} octets"
+        file.seek(one.start)
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return "" if digest.digest() == one.hash else "is damaged: its hash is not the database's"

@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from postrider.ops.backup.shelf import BackupError, copy_hashed, sync_directory
+from postrider.ops.backup.place import Damaged, Place, write_all
 from postrider.store import directory
+from postrider.store.pack_files import sync_directory
 
-#: Their directory in a backup's.
+#: Their folder in a backup's.
 KEYS = "keys"
-#: No file of a key is longer.
-_LONGEST = 64 * 1024
 
 
-def take(data: Path, draft: Path) -> dict[str, str]:
-    """Copy the keys, after the database that names them; returns their hashes by name. Raises OSError."""
+def take(data: Path, place: Place, backup: str) -> dict[str, str]:
+    """Copy the keys, after the database that names them; returns their hashes by name. Raises BackupError, OSError."""
     found: dict[str, str] = {}
     for source in sorted(directory.key_files(data)):
-        target = draft / KEYS
-        target.mkdir(mode=0o700, exist_ok=True)
         try:
-            _, found[source.name] = copy_hashed(source, target / source.name, _LONGEST, lambda _: None)
+            content = source.read_bytes()
         except FileNotFoundError:  # its account was shredded just now
             continue
-    if found:
-        sync_directory(draft / KEYS)
+        place.write(f"{backup}/{KEYS}/{source.name}", content)
+        found[source.name] = hashlib.sha256(content).hexdigest()
     return found
 
 
-def problems(backup: Path, keys: Mapping[str, str]) -> list[str]:
-    """What is wrong with the keys of a backup."""
-    found = []
-    for name, digest in keys.items():
-        path = backup / KEYS / name
+def problems(place: Place, backup: str, keys: Mapping[str, str]) -> Iterator[str]:
+    """What is wrong with the keys of a backup. Raises BackupError."""
+    for name in keys:
         try:
-            _, there = copy_hashed(path, None, _LONGEST, lambda _: None)
-        except OSError as error:
-            found.append(f"{path} cannot be read: {error.strerror}")
-        else:
-            if there != digest:
-                found.append(f"{path} is damaged: its hash is not the manifest's")
-    return found
+            _read(place, f"{backup}/{KEYS}/{name}", keys[name])
+        except Damaged as error:
+            yield str(error)
 
 
-def restore(backup: Path, keys: Mapping[str, str], draft: Path) -> None:
-    """Copy the keys into a data directory that is being made. Raises BackupError, OSError."""
+def restore(place: Place, backup: str, keys: Mapping[str, str], draft: Path) -> None:
+    """Copy the keys into a data directory that is being made. Raises Damaged, OSError."""
     if not keys:
         return
     target = directory.keys_directory(draft)
     target.mkdir(mode=0o700)
     for name, digest in keys.items():
-        _, there = copy_hashed(backup / KEYS / name, target / name, _LONGEST, lambda _: None)
-        if there != digest:
-            raise BackupError(f"{backup / KEYS / name} is damaged: its hash is not the manifest's")
+        fd = os.open(target / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(fd, _read(place, f"{backup}/{KEYS}/{name}", digest))
+            os.fsync(fd)
+        finally:
+            os.close(fd)
     sync_directory(target)
+
+
+def _read(place: Place, name: str, digest: str) -> bytes:
+    try:
+        content = place.read(name)
+    except OSError as error:
+        raise Damaged(f"{place.title}/{name} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != digest:
+        raise Damaged(f"{place.title}/{name} is damaged: its hash is not the manifest's")
+    return content

@@ -1,41 +1,37 @@
-"""A directory of backups: its layout, what each backup says about itself, and which packs they share.
+"""The layout of backups in a place, what each says about itself, and which packs they share.
 
-    lock                            one command at a time
     packs/00000007-1f2e3d4c5b6a7988.pack   by number and hash; shared by all backups, never changed
     packs/index.jsonl               which file of the data directory became which of these
+    blocks/1f2e...9a.zst            pieces of databases, by the hash of what is in them; in buckets
     bodies/one.test/alice/bodies/1800000000.5f1c   bodies that are files of their own; shared and never changed too
-    20261121T191500Z/mail.db        the database as it was at that moment
+    20261121T191500Z/mail.db        the database as it was at that moment; in directories
     20261121T191500Z/keys/          wrapped keys, where mail is encrypted
-    20261121T191500Z/manifest.json  everything that belongs to this backup; written last
+    20261121T191500Z/manifest.json  everything that belongs to this backup; written last, removed first
 
-A backup whose directory begins with a dot was not finished: the next one clears it away and goes on with its packs.
+A backup without a manifest was not finished: the next one clears it away and goes on with what is shared.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import os
-import shutil
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 import msgspec
 
-FORMAT = 1
+from postrider.ops.backup.place import BackupError, Place
+
+#: What this program reads; it writes 1 where nothing newer is used.
+FORMAT = 2
 MANIFEST = "manifest.json"
 DATABASE = "mail.db"
-_DRAFT = "."
-_PIECE = 1024 * 1024
-
-#: Told what is done at the moment, and how far it is: octets done, and in all.
-Progress = Callable[[str, int, int], object]
-
-
-class BackupError(Exception):
-    """A backup cannot be made or used; the message says why and what to do."""
+PACKS = "packs"
+_INDEX = f"{PACKS}/index.jsonl"
+#: How backups are named; earlier releases put a dot before one that is not finished.
+_NAME = re.compile(r"\.?\d{8}T\d{6}Z(-\d+)?")
 
 
 class HeldPack(msgspec.Struct, frozen=True):
@@ -47,14 +43,15 @@ class HeldPack(msgspec.Struct, frozen=True):
 
     @property
     def file(self) -> str:
-        """Its name among the packs."""
-        return f"{self.id:08d}-{self.sha256[:16]}.pack"
+        """Its name."""
+        return f"{PACKS}/{self.id:08d}-{self.sha256[:16]}.pack"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a backup consists of."""
 
-    format: int = FORMAT
+    #: 2 where the database is in blocks, else 1.
+    format: int = 1
     #: When its state was the present one, RFC 3339.
     taken: str
     #: The release that made it, and the database's schema.
@@ -65,6 +62,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     lease: int
     database_length: int
     database_sha256: str
+    #: Where the database is not a file but in blocks: their hashes, in order.
+    blocks: tuple[str, ...] = ()
     packs: tuple[HeldPack, ...]
     #: What the data directory keeps bodies in (store.kind); of those in files their number, and octets in all.
     blobs: str = "packs"
@@ -99,166 +98,88 @@ class Known(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The directory."""
+    """Backups in a place."""
 
-    path: Path
+    place: Place
 
     @property
-    def packs(self) -> Path:
-        """Where the packs of all backups are."""
-        return self.path / "packs"
-
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Have it alone. Raises BackupError when somebody else has."""
-        if not self.path.is_dir():
-            raise BackupError(f"{self.path} is not a directory")
-        fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise BackupError(f"another command is at work in {self.path}: wait for its end") from error
-            yield
-        finally:
-            os.close(fd)
-
-    def prepare(self) -> None:
-        """Make what is missing."""
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.packs.mkdir(mode=0o700, exist_ok=True)
+    def title(self) -> str:
+        """Where it is, as people write it."""
+        return self.place.title
 
     def names(self) -> list[str]:
         """The finished backups, oldest first."""
-        return sorted(path.parent.name for path in self.path.glob(f"[!.]*/{MANIFEST}"))
+        return [name for name, finished in self._folders() if finished]
+
+    def _folders(self) -> Iterator[tuple[str, bool]]:
+        for name in self.place.folders():
+            if _NAME.fullmatch(name):
+                yield name, not name.startswith(".") and self.place.length(f"{name}/{MANIFEST}") >= 0
 
     def manifest(self, name: str) -> Manifest:
         """What one backup consists of. Raises BackupError."""
-        path = self.path / name / MANIFEST
+        file = f"{name}/{MANIFEST}"
         try:
-            found = msgspec.json.decode(path.read_bytes(), type=Manifest)
+            found = msgspec.json.decode(self.place.read(file), type=Manifest)
         except FileNotFoundError as error:
             there = ", ".join(self.names()) or "none"
-            raise BackupError(f"there is no backup {name} in {self.path} (there are: {there})") from error
+            raise BackupError(f"there is no backup {name} in {self.title} (there are: {there})") from error
         except msgspec.DecodeError as error:
-            raise BackupError(f"{path} is damaged: {error}") from error
+            raise BackupError(f"{self.title}/{file} is damaged: {error}") from error
         if found.format > FORMAT:
-            raise BackupError(f"{path} has format {found.format}, this program knows {FORMAT}: install a newer release")
+            raise BackupError(
+                f"{self.title}/{file} has format {found.format}, this program knows {FORMAT}: install a newer release"
+            )
         return found
 
     def latest(self) -> str:
         """The newest backup. Raises BackupError when there is none."""
         names = self.names()
         if not names:
-            raise BackupError(f"there is no finished backup in {self.path}")
+            raise BackupError(f"there is no finished backup in {self.title}")
         return names[-1]
 
-    def begin(self, name: str) -> Path:
-        """The directory of a new backup, for as long as it is not finished; what others left unfinished goes."""
-        for left in self.path.glob(f"{_DRAFT}*Z*"):
-            shutil.rmtree(left)
-        for left in self.packs.glob(f"{_DRAFT}*"):
-            left.unlink()
-        free, number = name, 1
-        while (self.path / free).exists():
+    def begin(self, name: str) -> str:
+        """The name of a new backup, which is none before it has a manifest; what others left unfinished goes."""
+        for left in [folder for folder, finished in self._folders() if not finished]:
+            self.place.clear(left)
+        packs = [file for file, _ in self.place.lengths(PACKS)]
+        self.place.remove(file for file in packs if file != _INDEX and not file.endswith(".pack"))
+        there, free, number = set(self.place.folders()), name, 1
+        while free in there:
             number += 1
             free = f"{name}-{number}"
-        draft = self.path / f"{_DRAFT}{free}"
-        draft.mkdir(mode=0o700)
-        return draft
+        return free
 
-    def finish(self, draft: Path, manifest: Manifest) -> Path:
-        """Make the backup one: all it consists of is on the disk before its name is."""
-        sync_directory(self.packs)
-        path = draft / MANIFEST
-        path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-        path.chmod(0o600)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
-        sync_directory(draft)
-        final = draft.with_name(draft.name.removeprefix(_DRAFT))
-        draft.rename(final)
-        sync_directory(self.path)
-        return final
+    def finish(self, name: str, manifest: Manifest) -> None:
+        """Make the backup one: all it consists of is there for good before its manifest is."""
+        content = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
+        self.place.conclude(f"{name}/{MANIFEST}", content)
 
     def remove_all_but(self, keep: int) -> list[str]:
-        """Remove the oldest backups, and the packs that no other needs; returns the names of the removed."""
+        """Remove the oldest backups; returns their names. What is shared stays (`sweep`)."""
         gone = self.names()[:-keep]
         for name in gone:
-            draft = self.path / f"{_DRAFT}{name}"
-            (self.path / name).rename(draft)
-            shutil.rmtree(draft)
-        needed = {held.file for name in self.names() for held in self.manifest(name).packs}
-        for path in self.packs.glob("*.pack"):
-            if path.name not in needed:
-                path.unlink()
+            self.place.remove([f"{name}/{MANIFEST}"])
+            self.place.clear(name)
         return gone
+
+    def sweep(self, folder: str, needed: Iterable[str]) -> None:
+        """Remove the files of a folder that is shared, but for those that some backup needs."""
+        kept = set(map(hash, needed))  # the names of millions would be too much
+        kept.add(hash(_INDEX))
+        self.place.remove(file for file, _ in self.place.lengths(folder) if hash(file) not in kept)
 
     # -- what was copied before --------------------------------------------------------------------------------------
 
-    @property
-    def _index(self) -> Path:
-        return self.packs / "index.jsonl"
-
     def known(self) -> set[Known]:
         """What was copied before and is still here; forgetting it costs only time."""
-        found = set()
+        found = set[Known]()
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
-            for line in self._index.read_bytes().splitlines():
-                found.add(msgspec.json.decode(line, type=Known))
-        return {one for one in found if _length(self.packs / one.held.file) == one.held.length}
+            found.update(map(partial(msgspec.json.decode, type=Known), self.place.read(_INDEX).splitlines()))
+        there = dict(self.place.lengths(PACKS))
+        return {one for one in found if there.get(one.held.file) == one.held.length}
 
-    def remember(self, one: Known) -> None:
-        """Note a copy that is on the disk."""
-        fd = os.open(self._index, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(one) + b"\n")
-        finally:
-            os.close(fd)
-
-    def forget_all_but(self, known: set[Known]) -> None:
-        """Write the index anew, with these alone."""
-        draft = self._index.with_name(".index")
-        draft.write_bytes(b"".join(msgspec.json.encode(one) + b"\n" for one in known))
-        draft.chmod(0o600)
-        draft.rename(self._index)
-
-
-def copy_hashed(source: Path, target: Path | None, length: int, told: Callable[[int], object]) -> tuple[int, str]:
-    """Read up to `length` octets of a file; returns how many there were, and their SHA-256 in hex.
-
-    With a target they are written there, synced; `told` hears of each piece.
-    """
-    digest, left = hashlib.sha256(), length
-    with contextlib.ExitStack() as stack:
-        reading = stack.enter_context(source.open("rb", buffering=0))
-        fd = -1
-        if target:
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            stack.callback(os.close, fd)
-        while left and (piece := reading.read(min(_PIECE, left))):
-            digest.update(piece)
-            written = 0
-            while fd >= 0 and written < len(piece):
-                written += os.write(fd, piece[written:])
-            left -= len(piece)
-            told(len(piece))
-        if fd >= 0:
-            os.fsync(fd)
-    return length - left, digest.hexdigest()
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _length(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return -1
+    def remember(self, known: Iterable[Known]) -> None:
+        """Know these from now on, and no others."""
+        self.place.write(_INDEX, b"".join(msgspec.json.encode(one) + b"\n" for one in known))

@@ -8,23 +8,15 @@ neither packs nor bodies of the data directory are deleted (store.directory.keep
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 from postrider.model.ports import Clock
-from postrider.ops.backup import bodies, keys
-from postrider.ops.backup.shelf import (
-    DATABASE,
-    BackupError,
-    HeldPack,
-    Known,
-    Manifest,
-    Progress,
-    Shelf,
-    copy_hashed,
-)
+from postrider.ops.backup import bodies, databases, keys
+from postrider.ops.backup.place import BackupError, Place, Progress, Told, hashed, side_by_side
+from postrider.ops.backup.shelf import DATABASE, PACKS, HeldPack, Known, Manifest, Shelf
 from postrider.store import directory, kind
 from postrider.store.backup import DatabaseFile
 from postrider.store.pack_files import pack_path
@@ -34,7 +26,7 @@ from postrider.store.pack_files import pack_path
 class Taken:
     """What was done."""
 
-    path: Path
+    name: str
     manifest: Manifest
     #: Octets that were copied, of all that the backup consists of.
     copied: int
@@ -48,10 +40,10 @@ class Taken:
 
 @dataclass(slots=True)
 class Backup:
-    """One backup of a data directory onto a shelf."""
+    """One backup of a data directory to a place."""
 
     data: Path
-    shelf: Shelf
+    place: Place
     database: DatabaseFile
     clock: Clock
     progress: Progress
@@ -63,29 +55,25 @@ class Backup:
         """
         if not directory.database_path(self.data).exists():
             raise BackupError(f"{self.data} is not a data directory: there is no {DATABASE} in it")
-        if self.shelf.path.resolve().is_relative_to(self.data.resolve()):
-            raise BackupError(f"{self.shelf.path} is inside of {self.data}: both would be lost together")
-        self.shelf.prepare()
-        with self.shelf.locked(), directory.keep_packs(self.data):
-            taken = self._take()
-            if keep:
-                removed = tuple(self.shelf.remove_all_but(keep))
-                if removed:
-                    left = (self.shelf.path / name / DATABASE for name in self.shelf.names())
-                    bodies.prune(self.shelf.path, map(self.database.files, left))
-                taken = Taken(taken.path, taken.manifest, taken.copied, removed)
-            return taken
+        self.place.prepare(self.data)
+        with self.place.alone(), directory.keep_packs(self.data):
+            shelf = Shelf(self.place)
+            taken = self._take(shelf)
+            return Taken(taken.name, taken.manifest, taken.copied, self._prune(shelf, keep)) if keep else taken
 
-    def _take(self) -> Taken:
+    def _take(self, shelf: Shelf) -> Taken:
         moment = datetime.datetime.fromtimestamp(self.clock.now(), datetime.UTC)
-        draft = self.shelf.begin(f"{moment:%Y%m%dT%H%M%SZ}")
-        file = draft / DATABASE
-        found = self.database.copy(self.data, file, lambda done, total: self.progress("database", done, total))
-        length, digest = copy_hashed(file, None, file.stat().st_size, lambda _: None)
-        held = keys.take(self.data, draft)
-        packs, damaged, copied = self._packs(found.packs)
-        taken = bodies.take(self.data, self.shelf.path, self.database.files(file), self._told())
+        name = shelf.begin(f"{moment:%Y%m%dT%H%M%SZ}")
+        with self.place.scratch(name) as scratch:
+            file = scratch / DATABASE
+            found = self.database.copy(self.data, file, lambda done, total: self.progress("database", done, total))
+            length, digest = hashed(file, file.stat().st_size)
+            held = keys.take(self.data, self.place, name)
+            packs, damaged, copied = self._packs(shelf, found.packs)
+            taken = bodies.take(self.data, self.place, self.database.files(file), self._told("bodies", 0))
+            blocks, written = databases.keep(self.place, name, file, self._told("database", length))
         manifest = Manifest(
+            format=2 if blocks else 1,
             taken=moment.isoformat(timespec="seconds"),
             version=version("postrider"),
             schema=found.schema,
@@ -93,6 +81,7 @@ class Backup:
             lease=found.lease,
             database_length=length,
             database_sha256=digest,
+            blocks=blocks,
             packs=packs,
             keys=held,
             damaged=damaged,
@@ -101,57 +90,65 @@ class Backup:
             files_length=taken.octets,
             missing=tuple(taken.missing),
         )
-        return Taken(self.shelf.finish(draft, manifest), manifest, copied + length + taken.copied)
+        shelf.finish(name, manifest)
+        return Taken(name, manifest, copied + written + taken.copied)
 
-    def _told(self) -> Callable[[int], None]:
-        done = 0
-
+    def _told(self, what: str, total: int, done: int = 0) -> Told:
         def told(octets: int) -> None:
             nonlocal done
             done += octets
-            self.progress("bodies", done, 0)
+            self.progress(what, done, total)
 
         return told
 
-    def _packs(self, ends: Mapping[int, int]) -> tuple[tuple[HeldPack, ...], tuple[int, ...], int]:
-        """Copy what is not on the shelf yet: (packs, those that are damaged, octets copied)."""
-        known = {(one.device, one.inode, one.changed, one.held.id, one.held.length): one for one in self.shelf.known()}
-        held: list[HeldPack] = []
-        damaged: list[int] = []
-        used: set[Known] = set()
-        total, done, copied = sum(ends.values()), 0, 0
-        for pack_id, end in sorted(ends.items()):
+    def _packs(self, shelf: Shelf, ends: Mapping[int, int]) -> tuple[tuple[HeldPack, ...], tuple[int, ...], int]:
+        """Copy what is not there yet: (packs, those that are damaged, octets copied)."""
+        known = {(one.device, one.inode, one.changed, one.held.id, one.held.length): one for one in shelf.known()}
+        there = dict(self.place.lengths(PACKS))
+
+        def keep(pack: tuple[int, int]) -> tuple[Known | None, int]:
+            """What became of it (nothing where it is missing), and the octets that were copied."""
+            pack_id, end = pack
             source = pack_path(directory.packs_directory(self.data), pack_id)
             try:
                 stat = source.stat()
             except FileNotFoundError:
+                return None, 0
+            if one := known.get((stat.st_dev, stat.st_ino, stat.st_mtime_ns, pack_id, end)):
+                return one, 0
+            held = HeldPack(pack_id, *hashed(source, end))
+            return Known.of(stat, held), 0 if there.get(held.file) == held.length else self._put(held, source)
+
+        used: list[Known] = []
+        damaged: list[int] = []
+        told, copied = self._told("packs", sum(ends.values())), 0
+        for (pack_id, end), (one, octets) in side_by_side(self.place.lanes, keep, sorted(ends.items())):
+            if one:
+                used.append(one)
+            if not one or one.held.length < end:
                 damaged.append(pack_id)
-                continue
-            one = known.get((stat.st_dev, stat.st_ino, stat.st_mtime_ns, pack_id, end))
-            if one is None:
-                one = Known.of(stat, self._copy(source, pack_id, end, (done, total)))
-                self.shelf.remember(one)
-                copied += one.held.length
-            if one.held.length < end:
-                damaged.append(pack_id)
-            held.append(one.held)
-            used.add(one)
-            done += end
-            self.progress("packs", done, total)
-        self.shelf.forget_all_but(used)
-        return tuple(held), tuple(damaged), copied
+            copied += octets
+            told(end)
+        shelf.remember(used)
+        return tuple(one.held for one in used), tuple(damaged), copied
 
-    def _copy(self, source: Path, pack_id: int, end: int, so_far: tuple[int, int]) -> HeldPack:
-        draft = self.shelf.packs / f".{pack_id:08d}"
-        draft.unlink(missing_ok=True)
-        done, total = so_far
+    def _put(self, held: HeldPack, source: Path) -> int:
+        if self.place.put(held.file, source, held.length) != (held.length, held.sha256):
+            raise BackupError(f"{source} changed while it was copied: the disk does not read what it read before")
+        return held.length
 
-        def told(octets: int) -> None:
-            nonlocal done
-            done += octets
-            self.progress("packs", done, total)
+    def _prune(self, shelf: Shelf, keep: int) -> tuple[str, ...]:
+        """Remove older backups, and what none of those that remain needs; returns their names."""
+        removed = tuple(shelf.remove_all_but(keep))
+        if removed:
+            left = {name: shelf.manifest(name) for name in shelf.names()}
+            shelf.sweep(PACKS, (held.file for manifest in left.values() for held in manifest.packs))
+            shelf.sweep(databases.BLOCKS, map(databases.block_name, (b for m in left.values() for b in m.blocks)))
+            if bodies.BODIES in self.place.folders():
+                shelf.sweep(bodies.BODIES, self._bodies(left))
+        return removed
 
-        length, digest = copy_hashed(source, draft, end, told)
-        held = HeldPack(pack_id, length, digest)
-        draft.rename(self.shelf.packs / held.file)
-        return held
+    def _bodies(self, backups: Mapping[str, Manifest]) -> Iterator[str]:
+        for name, manifest in backups.items():
+            with databases.at_hand(self.place, name, manifest) as file:
+                yield from bodies.needed(self.database.files(file))

@@ -9,8 +9,9 @@ from typing import Any
 
 import apsw
 
-from postrider.store import directory, records
+from postrider.store import directory
 from postrider.store.backup import BodyFile, Copied, Progress
+from postrider.store.record_list import RecordList
 from postrider.store.shape import Reason, StoreError
 from postrider.store.sqlite import database
 from postrider.store.values import QueueState
@@ -47,18 +48,18 @@ class SqliteFile:
         """Rows of bodies with a path."""
         try:
             db = _open_copy(path)
+            rows: Any = db.cursor()
             try:
-                rows: Any = db.execute(
-                    "SELECT path, start, start + size, hash FROM blob WHERE path != '' ORDER BY path"
-                )
+                rows.execute("SELECT path, start, start + size, hash FROM blob WHERE path != '' ORDER BY path")
                 for row in rows:
                     yield BodyFile(*row)
             finally:
+                rows.close(True)  # whoever found something wrong reads no further
                 db.close()
         except apsw.Error as error:
             raise StoreError(Reason.UNAVAILABLE, f"{path}: {error}") from error
 
-    def examine(self, path: Path, packs: Mapping[int, Path]) -> Sequence[str]:
+    def examine(self, path: Path, packs: Mapping[int, RecordList | None]) -> Sequence[str]:
         """The database's own integrity check, and each body's record looked at where it should be."""
         try:
             db = _open_copy(path)
@@ -122,33 +123,21 @@ def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
     return Copied(schema, min_reader, lease, dict(rows))
 
 
-def _misplaced(db: apsw.Connection, packs: Mapping[int, Path]) -> Iterator[str]:
+def _misplaced(db: apsw.Connection, packs: Mapping[int, RecordList | None]) -> Iterator[str]:
     """Bodies whose record is not where the database says."""
-    now, fd = 0, -1
-    try:
-        rows: Any = db.execute("SELECT pack, start, hash FROM blob WHERE path = '' ORDER BY pack, start")
-        for pack, start, digest in rows:
+    now, there = 0, dict[int, bytes]()
+    rows: Any = db.execute("SELECT pack, start, hash FROM blob WHERE path = '' ORDER BY pack, start")
+    for pack, start, digest in rows:
+        if pack not in packs:
             if pack != now:
-                if fd >= 0:
-                    os.close(fd)
-                now, fd = pack, os.open(packs[pack], os.O_RDONLY | os.O_CLOEXEC) if pack in packs else -1
-                if fd < 0:
-                    yield f"pack {pack} is missing, and bodies lie in it"
-            if fd >= 0 and (wrong := _wrong_record(fd, start, digest)):
+                yield f"pack {pack} is missing, and bodies lie in it"
+            now = pack
+        elif listed := packs[pack]:
+            if pack != now:
+                now, there = pack, listed.hashes()
+            if (found := there.get(start)) != digest:
+                wrong = "another body lies there" if found else "no record begins there"
                 yield f"pack {pack}, record at {start}: {wrong}"
-    finally:
-        if fd >= 0:
-            os.close(fd)
-
-
-def _wrong_record(fd: int, start: int, digest: bytes) -> str:
-    try:
-        header = records.unpack_header(os.pread(fd, records.HEADER_SIZE, start))
-    except records.BadRecord as error:
-        return str(error)
-    if header.hash != digest:
-        return "another body lies there"
-    return "" if start + header.length <= os.fstat(fd).st_size else "the file ends inside the record"
 
 
 def _renew(db: apsw.Connection, now: int, lost: int) -> None:
