@@ -52,20 +52,21 @@ def sought_by(key: s.Key) -> Has | None:
 
 def texts_in(key: s.Key) -> dict[s.Key, Has]:
     """All within a key, however deep, that the index can answer."""
-    each = ((leaf, sought_by(leaf)) for leaf in _leaves(key))
+    each = ((leaf, sought_by(leaf)) for leaf in leaves(key))
     return {leaf: sought for leaf, sought in each if sought is not None}
 
 
-def _leaves(key: s.Key) -> Iterator[s.Key]:
+def leaves(key: s.Key) -> Iterator[s.Key]:
+    """What AND, OR and NOT are made of, however deep."""
     match key:
         case s.And(keys):
             for inner in keys:
-                yield from _leaves(inner)
+                yield from leaves(inner)
         case s.Or(left, right):
-            yield from _leaves(left)
-            yield from _leaves(right)
+            yield from leaves(left)
+            yield from leaves(right)
         case s.Not(inner):
-            yield from _leaves(inner)
+            yield from leaves(inner)
         case _:
             yield key
 

@@ -1,4 +1,4 @@
-"""Whether messages match a key: texts are asked of the index, and what it cannot say is read, no deeper than it takes.
+"""Whether messages match a key: index and store are asked about many at once, what they cannot say is read.
 
 A message that cannot be read (its body is damaged) is neither found by a text that it may have nor by NOT of that
 text: nobody knows which is true of it, and whoever removes all that do not say something must not lose it. No RFC
@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
-from postrider.mailbox.candidates import Scope, texts_in
-from postrider.mailbox.rows import DAY
+from postrider.mailbox.candidates import Scope, leaves, texts_in
+from postrider.mailbox.rows import DAY, condition
 from postrider.mailbox.text import Words
 from postrider.mailbox.view import Picked, View
 from postrider.mime.text import fold
 from postrider.model.mail import Content
 from postrider.protocols.imap import search as s
+from postrider.store.conditions import AllOf, Condition
 from postrider.store.ports import Reader
 from postrider.store.search.lookup import MOST, Covered
 from postrider.store.search.reading import content_of, header_of, texts_of
@@ -59,6 +60,7 @@ def depth(key: s.Key, answered: Container[s.Key] = ()) -> Depth:
         case s.Dated(which="sent"):
             return Depth.CONTENT
         case _:
+            # Every message has the empty text.
             answers_itself = isinstance(key, s.BodyHas) and not fold(key.text)
             return Depth.VIEW if answers_itself or key in answered else _DEPTHS[type(key)]
     return max((depth(inner, answered) for inner in within), default=Depth.VIEW)
@@ -84,8 +86,12 @@ class Step:
     """One of several keys that all must match."""
 
     key: s.Key
-    #: What the index is to be asked for, and how deep one has to read all the same.
+    #: The same for the store to select by; None where it takes more than rows.
+    condition: Condition | None
+    #: What within it the index can answer, and what the store's rows can.
     texts: Mapping[s.Key, Has]
+    conditions: Mapping[s.Key, Condition]
+    #: How deep one has to read when these are answered.
     depth: Depth
 
     @property
@@ -94,18 +100,17 @@ class Step:
         return (max(self.depth, Depth.FLAGS), True) if self.texts else (self.depth, False)
 
 
-def steps(key: s.Key | None, covered: Covered | None) -> list[Step]:
-    """What is asked one after the other, the cheapest first."""
-    found: list[Step] = []
-    for each in key.keys if isinstance(key, s.And) else (key,):
-        if each is not None:
-            texts = texts_in(each) if covered is not None else {}
-            found.append(Step(each, texts, depth(each, texts)))
-    return sorted(found, key=attrgetter("cost"))
+def _step(key: s.Key, covered: Covered | None, now: float) -> Step:
+    texts = texts_in(key) if covered is not None else {}
+    asked = {leaf: condition(leaf, now) for leaf in leaves(key)}
+    conditions = {leaf: found for leaf, found in asked.items() if found is not None}
+    if len(conditions) > MOST or depth(key, {**texts, **conditions}) > Depth.VIEW:
+        conditions = {}  # rows have to be read anyway
+    return Step(key, condition(key, now), texts, conditions, depth(key, {**texts, **conditions}))
 
 
-#: Nothing was answered by the index.
-_NOTHING: Mapping[s.Key, frozenset[int]] = {}
+#: Keys that were answered for many messages at once, with the UIDs that they hold for.
+Known = Mapping[s.Key, frozenset[int]]
 
 
 class Candidate:
@@ -120,8 +125,7 @@ class Candidate:
     def __init__(self, at: int, uid: int) -> None:
         self.at = at
         self.uid = uid
-        #: Keys that the index has answered, with the UIDs that they hold for.
-        self.known = _NOTHING
+        self.known: Known = {}
 
 
 class Matching:
@@ -130,8 +134,17 @@ class Matching:
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
         self._sets: dict[int, Picked] = {}
+        self._steps: dict[tuple[int, bool], list[Step]] = {}
         #: Messages that could not be read, and why.
         self.unread: dict[int, StoreError] = {}
+
+    def steps(self, key: s.Key | None, covered: Covered | None) -> list[Step]:
+        """What is asked one after the other, the cheapest first. The key is one of a few that live as long as we do."""
+        known = (id(key), covered is not None)
+        if known not in self._steps:
+            each = key.keys if isinstance(key, s.And) else () if key is None else (key,)
+            self._steps[known] = sorted((_step(one, covered, self._scope.now) for one in each), key=attrgetter("cost"))
+        return self._steps[known]
 
     def report(self) -> None:
         """Tell the operator of the server what could not be read."""
@@ -145,13 +158,31 @@ class Matching:
 
     async def survivors(self, candidates: list[Candidate], step: Step, covered: Covered | None) -> list[Candidate]:
         """Those that match."""
-        if covered is None or not step.texts:
-            return await self._matching(candidates, step.key, step.depth)
-        await self._ask_index(candidates, step.texts, covered)
+        rows: Known = {}
+        if step.conditions and candidates[-1].at - candidates[0].at <= 4 * len(candidates) + 16:
+            candidates, rows = await self._ask_rows(candidates, step.conditions)
+        for candidate in candidates:
+            candidate.known = rows
+        if step.texts and covered is not None:
+            await self._ask_index(candidates, step.texts, covered)
         left: list[Candidate] = []
-        for answered, some in itertools.groupby(candidates, key=lambda candidate: bool(candidate.known)):
-            left += await self._matching(list(some), step.key, step.depth if answered else depth(step.key))
+        for _, some in itertools.groupby(candidates, key=lambda candidate: id(candidate.known)):
+            alike = list(some)
+            left += await self._matching(alike, step.key, depth(step.key, alike[0].known))
         return left
+
+    async def _ask_rows(
+        self, candidates: list[Candidate], conditions: Mapping[s.Key, Condition]
+    ) -> tuple[list[Candidate], Known]:
+        """Those that are still there, and what the store's rows say of them."""
+        scope, span = self._scope, (candidates[0].uid, candidates[-1].uid)
+        reader, account, mailbox_id = scope.reader, scope.account, scope.view.mailbox.id
+        present = frozenset(await reader.select(account, mailbox_id, AllOf(()), *span))
+        rows = {
+            key: frozenset(await reader.select(account, mailbox_id, condition, *span))
+            for key, condition in conditions.items()
+        }
+        return [candidate for candidate in candidates if candidate.uid in present], rows
 
     async def _ask_index(self, candidates: list[Candidate], texts: Mapping[s.Key, Has], covered: Covered) -> None:
         """Note what the index knows of those of which it has the whole text."""
@@ -161,9 +192,12 @@ class Matching:
             some = candidates[start : start + size]
             uids = array("I", [candidate.uid for candidate in some])
             holders = None if index is None else await index.holders(covered, wanted, uids)
-            known = _NOTHING if holders is None else dict(zip(texts, holders.having, strict=True))
+            if holders is None:
+                return
+            known = {**some[0].known, **dict(zip(texts, holders.having, strict=True))}
             for candidate in some:
-                candidate.known = _NOTHING if holders is None or candidate.uid in holders.partial else known
+                if candidate.uid not in holders.partial:
+                    candidate.known = known
 
     async def _matching(self, candidates: list[Candidate], key: s.Key, needed: Depth) -> list[Candidate]:
         if needed >= Depth.FLAGS:
@@ -257,10 +291,8 @@ class Matching:
                 return None if found is None else not found
             case s.InSet():
                 return self._in_set(candidate, key)
-            case s.HeaderHas() | s.BodyHas():
-                known = candidate.known.get(key)
-                return _has_text(candidate, key) if known is None else candidate.uid in known
-        return _QUESTIONS[type(key)](self._scope, candidate, key)
+        known = candidate.known.get(key)
+        return _QUESTIONS[type(key)](self._scope, candidate, key) if known is None else candidate.uid in known
 
     def _in_set(self, candidate: Candidate, key: s.InSet) -> bool:
         picked = self._sets.get(id(key))
@@ -328,6 +360,8 @@ _QUESTIONS: Mapping[type, Callable[[Scope, Candidate, Any], bool | None]] = {
     s.Within: lambda scope, candidate, key: (scope.now - candidate.row.received <= key.seconds) is key.younger,
     s.HasId: lambda _, candidate, key: key.id == (candidate.row.thread_id if key.thread else candidate.row.email_id),
     s.Dated: lambda _, candidate, key: _dated(candidate, key),
+    s.HeaderHas: lambda _, candidate, key: _has_text(candidate, key),
+    s.BodyHas: lambda _, candidate, key: _has_text(candidate, key),
 }
 
 

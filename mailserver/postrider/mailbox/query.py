@@ -13,14 +13,13 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from postrider.mailbox.candidates import FIRST_PAGE, Chunk, Scope, newest_first
-from postrider.mailbox.matching import ROW_SLICE, SLICE, Candidate, Depth, Matching, Step, steps
-from postrider.mailbox.rows import condition
+from postrider.mailbox.matching import ROW_SLICE, SLICE, Candidate, Depth, Matching, Step
 from postrider.mailbox.view import Picked, View
 from postrider.protocols.imap import search as s
 from postrider.store.conditions import AllOf
 
 #: Messages looked at by the store alone between two chances for others to run.
-SELECTED = 20_000
+SELECTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,7 @@ async def _survivors(matching: Matching, scope: Scope, key: s.Key) -> AsyncGener
     size = FIRST_PAGE
     try:
         async for chunk in newest_first(scope, key, _picked(scope.view, key), SELECTED):
-            positions, asked = await _selected(scope, chunk)
+            positions, asked = await _selected(scope, chunk, matching.steps(chunk.key, chunk.covered))
             most = ROW_SLICE if asked and asked[-1].depth > Depth.FLAGS else SLICE
             end = len(positions)
             while end > 0:
@@ -80,17 +79,15 @@ async def _survivors(matching: Matching, scope: Scope, key: s.Key) -> AsyncGener
         matching.report()
 
 
-async def _selected(scope: Scope, chunk: Chunk) -> tuple[list[int], list[Step]]:
+async def _selected(scope: Scope, chunk: Chunk, asked: list[Step]) -> tuple[list[int], list[Step]]:
     """What the store's rows leave of a chunk's positions, and what is still to be asked of them."""
-    positions, asked = chunk.positions, steps(chunk.key, chunk.covered)
-    uids = scope.view.uids
-    each = [(step, condition(step.key, scope.now)) for step in asked]
-    conditions = tuple(one for _, one in each if one is not None)
+    uids, positions = scope.view.uids, chunk.positions
+    conditions = tuple(step.condition for step in asked if step.condition is not None)
     if not conditions or positions[-1] - positions[0] > 4 * len(positions) + 16:
         return positions, asked
     first, last = uids[positions[0]], uids[positions[-1]]
     present = set(await scope.reader.select(scope.account, scope.view.mailbox.id, AllOf(conditions), first, last))
-    return [at for at in positions if uids[at] in present], [step for step, one in each if one is None]
+    return [at for at in positions if uids[at] in present], [step for step in asked if step.condition is None]
 
 
 def _picked(view: View, key: s.Key) -> Picked:
