@@ -19,8 +19,10 @@ from postrider.store.meta import Numbered
 
 #: Tables that are not journaled, and why.
 DERIVED: Mapping[str, str] = {
+    "destination": "triggers keep it, from the rows of the queue",
     "domain_usage": "triggers keep it, from the rows of accounts",
     "journal": "about the journal itself",
+    "log_size": "triggers keep it, from the rows it counts",
     "outbox": "what is not yet in the journal",
     "pack": "found by looking through the packs",
     "schema_version": "made with the tables",

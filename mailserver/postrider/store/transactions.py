@@ -63,7 +63,7 @@ from postrider.store.shape import Done, Reason, StoreError, Txn
 from postrider.store.values import Account, Body, QueueRow, Value
 
 __all__ = [
-    "COUNTERS", "MAX_ANNOTATION", "MAX_ANNOTATIONS", "MAX_KEY", "MAX_RIGHTS", "MAX_THING", "MAX_THINGS",
+    "COUNTERS", "MAX_ANNOTATION", "MAX_ANNOTATIONS", "MAX_KEY", "MAX_LOG", "MAX_RIGHTS", "MAX_THING", "MAX_THINGS",
     "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
     "BeginCopy", "Claim", "Collect", "Collected", "Copy", "CopyBegun", "CopyFinished", "CreateMailbox",
     "DeleteMailbox", "Deliver", "Done", "DropCopy", "Enqueue", "Expire", "Expunge", "Expunged", "FinishCopy",
@@ -80,6 +80,8 @@ QUOTA_RETRY = 300
 MAX_THREAD_KEYS = 32
 #: Keywords that a message may come to have by SetFlags.
 MAX_KEYWORDS = 200
+#: Entries of an account's change log about what is gone; the oldest of more are forgotten (AccountRow.floor).
+MAX_LOG = 500_000
 #: Octets of an idempotency key.
 MAX_KEY = 64
 #: Rows of the counters: the first is the sum of the others, in units of routed deliveries.

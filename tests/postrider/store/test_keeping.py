@@ -160,6 +160,41 @@ async def test_a_reinstated_account_counts_for_the_domain_of_its_new_name(commit
     assert await reader.domain_usage("mail/elsewhere.test") == (10, 1)
 
 
+async def test_a_change_log_has_a_limit(commit, reader, monkeypatch):
+    monkeypatch.setattr(t, "MAX_LOG", 20)
+    await commit(append(INBOX, *[b"x"] * 60))
+    since = (await reader.mailbox(ALICE, INBOX)).modseq
+    floors = []
+    for uid in range(1, 60, 2):
+        await expunge(commit, uid, keep=False)
+        row = await reader.account(ALICE)
+        floors.append(row.floor)
+        told = await reader.account_changes(ALICE, row.floor, limit=1000)
+        known = [*told.vanished, *(other for other in told.others if other.gone)]
+        assert len(known) <= 20
+        assert len(known) > 15 or not row.floor
+    assert floors == sorted(floors)
+    assert since < floors[-1] < row.modseq
+    # Readers go on as they do when two months have passed.
+    assert (await reader.account_changes(ALICE, since)).floor > since
+    changes = await reader.changes(ALICE, INBOX, since)
+    assert [run for gone in changes.vanished for run in gone.runs] == [(uid, uid) for uid in range(1, 60, 2)]
+    changes = await reader.changes(ALICE, INBOX, row.modseq - 6)
+    assert [run for gone in changes.vanished for run in gone.runs] == [(uid, uid) for uid in (55, 57, 59)]
+
+
+async def test_names_that_come_and_go_do_not_let_the_log_grow(commit, reader, monkeypatch):
+    monkeypatch.setattr(t, "MAX_LOG", 10)
+    for number in range(40):
+        await commit(t.Subscribe(ALICE, f"List {number}", subscribed=True))
+        await commit(t.Subscribe(ALICE, f"List {number}", subscribed=False))
+        await commit(t.Subscribe(ALICE, "INBOX", subscribed=bool(number % 2)))
+    row = await reader.account(ALICE)
+    gone = [other for other in (await reader.account_changes(ALICE, row.floor, limit=1000)).others if other.gone]
+    assert 5 < len(gone) <= 10
+    assert f"List {number}" in [other.key for other in gone]
+
+
 async def test_below_the_floor_nothing_wrong_is_told(commit, reader):
     await commit(append(INBOX, *[b"x"] * 5))
     since = (await reader.mailbox(ALICE, INBOX)).modseq

@@ -2,10 +2,14 @@
 
 import asyncio
 
+import memory_disk
 import pytest
-from stored import ALICE, EVERY_LANE, NOON, balanced, enqueue, intake
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from stored import ALICE, EVERY_LANE, NOON, StillClock, balanced, enqueue, intake
 
 from postrider.store import transactions as t
+from postrider.store.open import Options, open_local
 from postrider.store.transactions import Outcome, QueueAdmin, Reason, StoreError
 from postrider.store.values import lane_of
 
@@ -59,6 +63,47 @@ async def test_claims_take_due_rows_of_their_lanes_oldest_first(commit):
     assert [row.destination for row in mine] == ["d3.test"]
     assert [row.destination for row in await commit(claim())] == ["d0.test"]
     assert await commit(claim()) == ()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_claims_are_those_of_all_due_rows_by_time(data):
+    """Whatever happened to the rows before: the first of all that are ready, due, of our lanes, and not busy."""
+    with memory_disk.directory() as path:
+        asyncio.run(_claims_against_all_rows(path, data.draw))
+
+
+async def _claims_against_all_rows(path, draw):
+    options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, wait=0, pack_size=256 * 1024)
+    store = open_local(path, options)
+    names = [f"d{n}.test" for n in range(5)]
+    some, moment = st.lists(st.sampled_from(names), max_size=3, unique=True), st.integers(NOON - 5, NOON + 5)
+    claimed = []
+    for _ in range(draw(st.integers(1, 12))):
+        for name in draw(st.lists(st.sampled_from(names), max_size=4)):
+            await store.writer.commit(intake(enqueue=(enqueue(f"x@{name}", due=draw(moment)),)))
+        rows = await store.reader.queue(limit=1000)
+        match draw(st.sampled_from(["claim", "settle", "retry", "hold", "release", "now", "remove"])):
+            case "settle" if claimed:
+                await store.writer.commit(settle(claimed.pop()))
+            case "retry" if claimed:
+                await store.writer.commit(settle(claimed.pop(), Outcome.RETRY, due=draw(moment)))
+            case ("hold" | "release" | "now" | "remove") as action if rows:
+                way = {"hold": QueueAdmin.HOLD, "release": QueueAdmin.RELEASE, "now": QueueAdmin.RETRY}
+                ids = tuple(row.id for row in draw(st.lists(st.sampled_from(rows), max_size=2)))
+                free = tuple(id_ for id_ in ids if id_ not in {row.id for row in claimed})
+                await store.writer.commit(t.Administer(free, way.get(action, QueueAdmin.REMOVE), NOON - 3))
+        now, limit, busy = draw(moment), draw(st.integers(1, 6)), tuple(draw(some))
+        lanes = tuple(lane_of(name) for name in names if name not in draw(some))
+        ready = [row for row in await store.reader.queue(limit=1000) if row.state == "ready" and row.lane in lanes]
+        due = sorted((row.due, row.id) for row in ready if row.due <= now and row.destination not in busy)
+        soon = min((row.due for row in ready), default=None)
+        if not any(row.lane in lanes for row in claimed):
+            assert await store.reader.next_due(lanes) == soon
+        taken = await store.writer.commit(claim(now, 10_000, limit, lanes, busy))
+        assert [row.id for row in taken] == [id_ for _, id_ in due[:limit]]
+        claimed += taken
+    await store.close()
 
 
 async def test_nobody_gets_a_row_twice(fronts):

@@ -130,10 +130,7 @@ def prune(state: State, txn: t.PruneTombstones) -> t.Pruned:
     """Forget tombstones."""
     account = state.accounts.get(txn.account)
     if account:
-        account.floor = floor = max(account.floor, min(txn.before, account.modseq))
-        for folder in account.folders.values():
-            folder.vanished = [gone for gone in folder.vanished if gone.modseq >= floor]
-        account.log = {key: one for key, one in account.log.items() if not (one.gone and one.modseq < floor)}
+        account.forget(txn.before)
     return t.Pruned(more=False)
 
 

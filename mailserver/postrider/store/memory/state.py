@@ -184,6 +184,22 @@ class Mailstore:
         for key in keys:
             self.log[kind, key] = OtherChange(kind, key, self.modseq, gone)
 
+    def forget(self, floor: int) -> None:
+        """What is gone since before a modseq is not told any more."""
+        self.floor = floor = max(self.floor, min(floor, self.modseq))
+        for folder in self.folders.values():
+            folder.vanished = [gone for gone in folder.vanished if gone.modseq >= floor]
+        self.log = {key: one for key, one in self.log.items() if not (one.gone and one.modseq < floor)}
+
+    def trim(self, most: int) -> None:
+        """Forget the oldest of what is gone where that is more."""
+        gone = [
+            vanished.modseq for folder in self.folders.values() for vanished in folder.vanished for _ in vanished.runs
+        ]
+        gone += [one.modseq for one in self.log.values() if one.gone]
+        if len(gone) > most:
+            self.forget(sorted(gone)[len(gone) - most - 1] + 1)
+
     def folder(self, mailbox_id: int) -> Folder:
         """Raises StoreError(NO_MAILBOX)."""
         if mailbox_id not in self.folders:

@@ -88,6 +88,8 @@ class MemoryWriter:
         except StoreError:  # handlers check first, but an account may have come into being
             state.accounts, state.uidvalidity, state.last_blob_id, state.last_account = before
             raise
+        for name in state.changed & state.accounts.keys():
+            state.accounts[name].trim(t.MAX_LOG)
         self._feed.publish(state.changed, queue=state.queue_changed)
         return result
 

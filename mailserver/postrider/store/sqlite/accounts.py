@@ -10,6 +10,9 @@ from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
+#: Entries of a change log that one transaction forgets at most; none adds as many.
+_TRIMMED = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -100,6 +103,26 @@ def note(run: Running, account_id: int, modseq: int, kind: str, *keys: str, gone
         " ON CONFLICT (account_id, kind, key) DO UPDATE SET modseq = ?4, gone = ?5",
         [(account_id, kind, key, modseq, gone) for key in keys],
     )
+    if gone:
+        trim_log(run, account_id)
+
+
+def trim_log(run: Running, account_id: int) -> None:
+    """Where the change log has become too long the oldest of what is gone is forgotten: its floor rises."""
+    size = run.one("SELECT entries FROM log_size WHERE account_id = ?", account_id)
+    if not size or size[0] <= t.MAX_LOG:
+        return
+    row = run.one(
+        "SELECT modseq FROM vanished WHERE account_id = ?1 UNION ALL"
+        " SELECT modseq FROM change WHERE account_id = ?1 AND gone = 1 ORDER BY modseq LIMIT 1 OFFSET ?2",
+        account_id, min(size[0] - t.MAX_LOG, _TRIMMED) - 1,
+    )  # fmt: skip
+    row = row and run.one(
+        "UPDATE account SET floor = max(floor, min(? + 1, modseq)) WHERE id = ? RETURNING floor", row[0], account_id
+    )
+    if row:  # there are rows to clear away of accounts that are gone
+        run.db.execute("DELETE FROM vanished WHERE account_id = ? AND modseq < ?", (account_id, row[0]))
+        run.db.execute("DELETE FROM change WHERE account_id = ? AND gone = 1 AND modseq < ?", (account_id, row[0]))
 
 
 def charge(run: Running, account_id: int, count: int, size: int, quota: tuple[int, int]) -> None:

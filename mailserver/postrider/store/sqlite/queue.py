@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -36,15 +37,7 @@ def insert(run: Running, txn: t.Intake, blob_id: int, row: t.Enqueue) -> int:
 def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
     """Take due rows, oldest first; claims that ran out are free again. Each gets an epoch of its own."""
     run.db.execute("UPDATE queue SET state = 'ready' WHERE state = 'claimed' AND claimed_until <= ?", (txn.now,))
-    ids = [
-        row[0]
-        for row in run.db.execute(
-            "SELECT id FROM queue WHERE state = 'ready' AND due <= ?"
-            " AND lane IN (SELECT value FROM json_each(?)) AND destination NOT IN (SELECT value FROM json_each(?))"
-            " ORDER BY due, id LIMIT ?",
-            (txn.now, json.dumps(txn.lanes), json.dumps(txn.busy), txn.limit),
-        )
-    ]
+    ids = _due(run, txn)
     if not ids:
         return ()
     epoch = _next_epoch(run)
@@ -57,6 +50,32 @@ def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
         row = run.one(f"SELECT {QUEUE_COLUMNS} FROM queue JOIN blob ON blob.id = blob_id WHERE queue.id = ?", row_id)
         rows.append(_opened(run, row))
     return tuple(rows)
+
+
+def _due(run: Running, txn: t.Claim) -> list[int]:
+    """Rows that are due by time, as many as are wanted: those of destinations, each in order, merged.
+
+    What waits for busy destinations is not looked at, however much it is.
+    """
+    destinations: Any = run.db.execute(
+        "SELECT due, first, name FROM destination WHERE due <= ? AND lane IN (SELECT value FROM json_each(?))"
+        " AND name NOT IN (SELECT value FROM json_each(?)) ORDER BY due, first LIMIT ?",
+        (txn.now, json.dumps(txn.lanes), json.dumps(txn.busy), txn.limit),
+    ).fetchall()
+    ids: list[int] = []
+    while destinations and len(ids) < txn.limit:  # the first of each: a list in order is a heap
+        due, row_id, name = destinations[0]
+        ids.append(row_id)
+        following = run.one(
+            "SELECT due, id, destination FROM queue INDEXED BY queue_destination WHERE destination = ?"
+            " AND state = 'ready' AND (due, id) > (?, ?) AND due <= ? ORDER BY due, id LIMIT 1",
+            name, due, row_id, txn.now,
+        )  # fmt: skip
+        if following:
+            heapq.heapreplace(destinations, following)
+        else:
+            heapq.heappop(destinations)
+    return ids
 
 
 def _opened(run: Running, row: Any) -> QueueRow:

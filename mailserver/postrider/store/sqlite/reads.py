@@ -216,7 +216,7 @@ def next_due(db: apsw.Connection, lanes: Sequence[int]) -> int | None:
     row: Any = db.execute(
         "WITH mine AS (SELECT value FROM json_each(?))"
         " SELECT min(soon) FROM (SELECT * FROM"
-        " (SELECT due AS soon FROM queue WHERE state = 'ready' AND lane IN mine ORDER BY due LIMIT 1) UNION ALL"
+        " (SELECT due AS soon FROM destination WHERE lane IN mine ORDER BY due LIMIT 1) UNION ALL"
         " SELECT * FROM (SELECT claimed_until FROM queue WHERE state = 'claimed' AND lane IN mine"
         " ORDER BY claimed_until LIMIT 1))",
         (json.dumps(list(lanes)),),

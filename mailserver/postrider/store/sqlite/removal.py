@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from postrider.model.runs import runs_of
-from postrider.store.sqlite.accounts import Folder, next_modseq, note
+from postrider.store.sqlite.accounts import Folder, next_modseq, note, trim_log
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 
 #: Messages of a removed folder that are cleared away at once, with it; the others go between batches.
@@ -88,6 +88,7 @@ def take_out(run: Running, folder: Folder, modseq: int, rows: Sequence[Row]) -> 
         [(*folder.key, first, last) for first, last in runs],
     )
     recount(run, folder, modseq, weigh(rows).negative())
+    trim_log(run, folder.account_id)
 
 
 def discard(run: Running, folder: Folder, modseq: int, rows: Sequence[Row], *, keep: bool) -> None:

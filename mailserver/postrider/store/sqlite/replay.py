@@ -61,13 +61,16 @@ class Replay:
         return about.snapshot == self.first or (about.slice == 0 and about.snapshot > self.first)
 
     def _take_layout(self, layout: Layout) -> None:
-        self._statements = {table.name: _Statements(self._db, table) for table in layout.tables}
+        """A release that did not know what is derived has journaled it."""
+        self._statements = {
+            table.name: _Statements(self._db, table) for table in layout.tables if table.name not in journal.DERIVED
+        }
 
     def _apply(self, changed: Changed) -> None:
         if not self._statements:
             raise NoJournal
-        statements = self._statements[changed.table]
-        if statements.insert:
+        statements = self._statements.get(changed.table)
+        if statements and statements.insert:
             # All keys go first: what the rows say now may only be unique without what they said before.
             keys = [statements.key(row) for row in changed.rows]
             self._db.executemany(statements.delete, [*changed.gone, *keys])
