@@ -123,11 +123,10 @@ def verified(fd: int, start: int, header: Header, frames: Sequence[Frame]) -> It
 
     Raises BadRecord, at their end when they do not have the record's hash.
     """
-    if header.codec == PLAIN:  # in the first release's records it is one frame, however long
-        pieces = (read_range(fd, start, at, FRAME) for at in range(0, max(header.size, 1), FRAME))
-    else:
-        pieces = read_frames(fd, start, header, frames)
-    return _hashed(pieces, header.hash)
+    if header.codec != PLAIN:
+        return _hashed(read_frames(fd, start, header, frames), header.hash)
+    # In the first release's records it is one frame, however long.
+    return _hashed((read_range(fd, start, at, FRAME) for at in range(0, max(header.size, 1), FRAME)), header.hash)
 
 
 def _hashed(pieces: Iterator[bytes], wanted: bytes) -> Iterator[bytes]:

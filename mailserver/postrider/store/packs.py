@@ -162,6 +162,10 @@ class Packs:
         self._roll(now, number=reserved + 1)
         return reserved
 
+    def begin_next(self, now: int) -> None:
+        """Seal the open pack though it is not full. Raises OSError, SyncFailed."""
+        self._roll(now)
+
     def close(self) -> None:
         """Close the file; the next writer goes on in it."""
         if self._file:

@@ -57,6 +57,15 @@ EVENTS: Mapping[str, tuple[int, str]] = {
         logging.ERROR,
         "a master key of the store is missing or another one: these accounts are not available, all others are",
     ),
+    "store.encrypting": (logging.INFO, "messages from before encryption was switched on begin to be encrypted"),
+    "store.encrypted": (
+        logging.INFO,
+        "all is encrypted that is to be, and nothing of it is left in the clear; unreadable: messages but for which",
+    ),
+    "store.encryption_waits": (
+        logging.WARNING,
+        "messages from before encryption was switched on stay in the clear for now; reason says what it waits for",
+    ),
     "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
     "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
     "search.unread": (logging.ERROR, "a search could not read messages and answered without them; uid is one of them"),

@@ -38,6 +38,9 @@ METRICS: Mapping[str, Metric] = {
     "postrider_store_keys_missing": Metric(
         "gauge", "Keys of accounts that cannot be opened: their master key is missing."
     ),
+    "postrider_store_clear_messages": Metric(
+        "gauge", "Messages in mailboxes and queue from before encryption was switched on that still lie in the clear."
+    ),
     "postrider_search_indexed_total": Metric("counter", "Messages put into the search index."),
     "postrider_search_waiting_messages": Metric("gauge", "Messages not in the search index yet; they are scanned."),
     "postrider_quota_filled": Metric(

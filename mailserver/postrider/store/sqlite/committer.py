@@ -29,15 +29,15 @@ from postrider.store.packs import Packs, Recovered
 from postrider.store.space import Space
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
-from postrider.store.sqlite.compaction import Compaction, clear_away
+from postrider.store.sqlite.compaction import clear_away
 from postrider.store.sqlite.files import body_files
 from postrider.store.sqlite.handlers import HANDLERS
+from postrider.store.sqlite.hands import Hands, Store
 from postrider.store.sqlite.journal import Journal, last_batch
 from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.settling import Settling
-from postrider.store.sqlite.snapshot import Snapshot
 from postrider.store.sqlite.transaction import Running
-from postrider.store.sqlite.upkeep import Hands, Upkeep
+from postrider.store.sqlite.upkeep import Upkeep
 from postrider.store.survey import has_bodies
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -101,9 +101,8 @@ class SqliteCommitter:
             self._transact, unsynced, self._clear, self._space.enough, self._fatal, self._write_failed, self._observe,
             self._options.clock,
         )  # fmt: skip
-        database_path = directory.database_path(self._path)
-        compaction = Compaction(self._db, database_path, self._packs, self._transact, unsynced)
-        self._upkeep = Upkeep(self._journal, Snapshot(self._db, self._journal), compaction, self._packs, hands)
+        store = Store(self._db, directory.database_path(self._path), self._packs, self._journal, self._sealing)
+        self._upkeep = Upkeep(store, hands, self._options)
         self._upkeep.begin()
         self._transact(queue.free_all_claims)
         self._upkeep.in_order(self._sealing.shred_doomed)

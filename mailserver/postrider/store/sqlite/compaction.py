@@ -7,8 +7,9 @@ record: copies that no row names are dead, and a file that was being written is 
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from postrider.store.pack_files import pack_path, sync_directory
 from postrider.store.packs import Packs
 from postrider.store.records import FILE_HEADER
 from postrider.store.sqlite import database
+from postrider.store.sqlite.hands import Transact
 from postrider.store.sqlite.rota import Portion
 from postrider.store.sqlite.transaction import Running
 
@@ -33,9 +35,6 @@ _LOOK_EVERY = 60.0
 GRACE = 60
 #: Rows that are pointed at copies in one transaction, at most and at least.
 _MOST, _LEAST = 1000, 20
-
-#: Runs a transaction of the writer's own.
-Transact = Callable[[Callable[[Running], None]], None]
 
 
 class Compaction:
@@ -56,6 +55,8 @@ class Compaction:
         self._moves: list[Move] = []
         #: Packs with records that cannot be read: they stay.
         self.damaged: set[int] = set()
+        #: Packs that have to go however little of them is dead: something in them lies in the clear.
+        self.unclean: set[int] = set()
         self.dead_part = DEAD_PART
         self.least = packs.size // _WORTH
         self.grace = GRACE
@@ -111,8 +112,9 @@ class Compaction:
     def _begin(self, now: int) -> bool:
         rows: Any = self._db.execute(
             "SELECT id, used - dead, dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
-            " AND dead > ?2 * (used - ?3) ORDER BY dead * 1.0 / used DESC",
-            (self._packs.pack, self.dead_part, FILE_HEADER.size),
+            " AND (dead > ?2 * (used - ?3) OR id IN (SELECT value FROM json_each(?4)))"
+            " ORDER BY dead * 1.0 / used DESC",
+            (self._packs.pack, self.dead_part, FILE_HEADER.size, json.dumps([*self.unclean])),
         ).fetchall()
         chosen: dict[int, int] = {}
         gain = 0
@@ -121,7 +123,7 @@ class Compaction:
                 continue
             chosen[pack] = live
             gain += dead
-        if not chosen or gain < self.least:
+        if not chosen or (gain < self.least and self.unclean.isdisjoint(chosen)):
             return False
         self._sources = chosen
         snapshot = self._snapshot()

@@ -10,6 +10,8 @@ from postrider.store.sqlite import schema
 from postrider.store.sqlite.schema import WrongDatabase
 
 PAGE_SIZE = 4096
+#: Milliseconds to wait for another connection.
+_BUSY = 10_000
 #: Versions before it can corrupt the WAL when it is reset while another connection checkpoints.
 OLDEST_SQLITE = (3, 51, 3)
 
@@ -26,7 +28,7 @@ def open_writer(path: Path, notice: schema.Notice | None = None) -> apsw.Connect
     check_library()
     path.touch(mode=0o600)  # the WAL and what is shared with readers get the same mode
     db = apsw.Connection(str(path))
-    db.setbusytimeout(10_000)
+    db.setbusytimeout(_BUSY)
     db.pragma("page_size", PAGE_SIZE)
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "full")  # a COMMIT that returned is on the disk
@@ -40,16 +42,42 @@ def open_writer(path: Path, notice: schema.Notice | None = None) -> apsw.Connect
 def open_checkpointer(path: Path) -> apsw.Connection:
     """A connection that copies the WAL into the database and nothing else. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    db.setbusytimeout(10_000)
+    db.setbusytimeout(_BUSY)
     db.pragma("synchronous", "full")
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return db
 
 
+def write_anew(path: Path) -> None:
+    """Write all that is in the database into new pages, so that nothing old is left in free space. Raises apsw.Error.
+
+    Nobody commits meanwhile; it takes a second for 100 MB, and as much room as the database twice.
+    """
+    db = open_checkpointer(path)
+    try:
+        db.pragma("temp_store", "file")
+        db.pragma("temp_store_directory", str(path.parent))
+        db.execute("VACUUM")
+    finally:
+        db.close()
+
+
+def truncate_wal(db: apsw.Connection) -> bool:
+    """Bring all of the WAL in and empty its file; false when somebody is in the way. Raises apsw.Error."""
+    db.setbusytimeout(0)
+    try:
+        db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+    except apsw.BusyError:
+        return False
+    finally:
+        db.setbusytimeout(_BUSY)
+    return True
+
+
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that reads. Raises apsw.Error."""
     db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    db.setbusytimeout(10_000)
+    db.setbusytimeout(_BUSY)
     db.pragma("cache_size", -16 * 1024)
     db.pragma("mmap_size", 256 * 1024 * 1024)
     db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)

@@ -52,6 +52,10 @@ class Snapshot:
         octets = self._octets_now()
         return octets >= self._pause and (self._wanted or octets > max(_AT_LEAST, _TIMES * self._size))
 
+    def ask(self) -> None:
+        """One should be begun, whatever there is."""
+        self._wanted = True
+
     def begin(self) -> None:
         """Write the layout. Every batch must have its record in a pack. Raises OSError, SyncFailed."""
         self._first, self._number = self._journal.batch + 1, 0

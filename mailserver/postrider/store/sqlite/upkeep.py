@@ -1,56 +1,34 @@
-"""What a writer does between batches: the journal synced in time, snapshots, compaction, what was removed."""
+"""What a writer does between batches: journal, snapshots, compaction, what was removed, what is to be encrypted."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NoReturn
 
 import apsw
 
-from postrider.model.ports import Clock
 from postrider.store.blobs import SyncFailed
-from postrider.store.packs import Packs
-from postrider.store.sqlite.compaction import Compaction, Transact
-from postrider.store.sqlite.journal import Journal
+from postrider.store.sqlite.compaction import Compaction
+from postrider.store.sqlite.encryption import Encryption
+from postrider.store.sqlite.hands import Hands, Store
 from postrider.store.sqlite.rota import IDLE, SOON, Job, Portion, Rota
 from postrider.store.sqlite.snapshot import Snapshot
+from postrider.store.writer import Options
 
 #: Seconds until the journal of batches without bodies is synced, and between tries to write what could not be.
 _JOURNAL_EVERY = 5.0
 _FIRST_SLICES = 8
 
 
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """What upkeep may do with the writer it belongs to."""
-
-    #: Run a transaction: one that is durable when it returns; one that is durable with the next that is.
-    transact: Transact
-    unsynced: Transact
-    #: Clear away so many rows of what was removed; false when there was nothing to do.
-    clear: Callable[[int], bool]
-    #: Whether there is space enough.
-    space: Callable[[], bool]
-    #: A sync failed; something could not be written, which is to be told.
-    fatal: Callable[[Exception], NoReturn]
-    failed: Callable[[Exception], object]
-    #: A portion of some job took so many seconds.
-    observe: Callable[[str, float], object]
-    clock: Clock
-
-
 class Upkeep:
     """The upkeep of one data directory."""
 
-    def __init__(
-        self, journal: Journal, snapshot: Snapshot, compaction: Compaction, packs: Packs, hands: Hands
-    ) -> None:
-        self._journal = journal
-        self._snapshot = snapshot
-        self._packs = packs
+    def __init__(self, store: Store, hands: Hands, options: Options) -> None:
+        self._journal = store.journal
+        self._packs = store.packs
         self._hands = hands
-        self.compaction = compaction
+        self._snapshot = snapshot = Snapshot(store.db, store.journal)
+        self.compaction = compaction = Compaction(store.db, store.path, store.packs, hands.transact, hands.unsynced)
+        self.encryption = Encryption(store, snapshot, compaction, hands, options)
         #: When the journal is looked after next.
         self._journal_at = 0.0
         #: How many journal records have to be synced before compaction looks around; 0: it does not want to.
@@ -66,6 +44,7 @@ class Upkeep:
                 self._removal,
                 Job("snapshot", self._until_snapshot, self._go_on_with_snapshot, snapshot.portion),
                 Job("compaction", self._until_compaction, lambda: self.in_order(self._compact), compaction.portion),
+                Job("encryption", self._until_encryption, lambda: self.in_order(self.encryption.step)),
             ),
             hands.clock,
             hands.observe,
@@ -73,6 +52,7 @@ class Upkeep:
 
     def begin(self) -> None:
         """At the start, before anything changes: other tables than before are described."""
+        self.in_order(self.encryption.begin)
         if self._snapshot.due() and not self.in_order(self._snapshot.begin):
             self._snapshot.give_up()
         for _ in range(_FIRST_SLICES):  # a small store has its snapshot before it serves
@@ -88,6 +68,7 @@ class Upkeep:
     def close(self) -> None:
         """End what is under way; the journal is whole in the packs then, unless the disk is full."""
         self.compaction.join()
+        self.encryption.join()
         self._journal.join()
         if self.in_order(self._bring_journal):
             self.in_order(self._journal.close)
@@ -168,9 +149,15 @@ class Upkeep:
                 snapshot.finished()
                 self._snapshot_end = 0
 
-    # -- compaction and removal ------------------------------------------------------------------------------------
+    # -- encryption, compaction and removal ----------------------------------------------------------------------------
+
+    def _until_encryption(self) -> float:
+        one_at_a_time = self.compaction.running and not self.encryption.holds_packs
+        return SOON if one_at_a_time else self.encryption.waits()
 
     def _until_compaction(self) -> float:
+        if self.encryption.holds_packs:
+            return SOON
         if self._look_behind and self._journal.syncing:
             return SOON
         if self.compaction.due(self._hands.clock.monotonic()):

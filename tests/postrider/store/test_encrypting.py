@@ -1,0 +1,364 @@
+"""Mail from before encryption was switched on becomes encrypted: nothing of it is left, nothing else changes."""
+
+import shutil
+from collections import Counter
+from dataclasses import replace
+
+import apsw
+import pytest
+from rows_of import again, dump, lose
+from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, append, intake
+
+from postrider.store import open as stores
+from postrider.store import transactions as t
+from postrider.store.keyring import Masters
+from postrider.store.open import keyring, open_local
+from postrider.store.pack_files import pack_ids
+from postrider.store.records import KEY_NONE, KIND_BODY
+from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.survey import read_pack
+from postrider.store.values import account_of
+from postrider.telemetry.metrics import Metrics
+
+WORD = b"xylophonist"
+CAROL = account_of("mail", "carol@a.test")
+#: What encryption may change, by table: the columns.
+_CHANGES = {
+    "account": ("key_id",),
+    "blob": ("id", "hash", "codec", "key_id", "pack", "start", "stored", "refs"),
+    "email": ("blob_id", "prefix", "thread_keys"),
+    "queue": ("blob_id", "prefix"),
+    "thread_key": ("key",),
+}
+
+
+class Told:
+    """Collects events."""
+
+    def __init__(self):
+        self.events = []
+
+    def emit(self, event, **fields):
+        self.events.append((event, fields))
+
+    def names(self):
+        return [name for name, _ in self.events if name.startswith("store.encr")]
+
+
+def letter(number, *accounts, **fields):
+    data = b"Subject: %b %d\r\n\r\n" % (WORD, number) + WORD * 40 + b"\r\n"
+    prefix = b"Received: from %b\r\n" % WORD
+    given = {
+        "deliver": tuple(t.Deliver(account, prefix) for account in accounts),
+        "cached": b"\1\2\3\4" + WORD,
+        "thread_keys": (b"%b%d" % (WORD, number // 3),),
+    }
+    return intake(data=data, **(given | fields))
+
+
+def queued(recipient):
+    return t.Enqueue("c.test", recipient, b"Received: queued %b\r\n" % WORD, NOON)
+
+
+def fill(data, options):
+    """Mail in the clear of every kind: shared, queued, expunged and kept, gone for good, of users' own things."""
+    committer = SqliteCommitter(data, options)
+    # Many at once are not compressed, so that the word can be seen.
+    committer.commit([letter(number, ALICE, BOB, ALICE) for number in range(12)])
+    committer.commit([letter(n, BOB, enqueue=(queued("d@c.test"), queued("e@c.test"))) for n in range(12, 18)])
+    committer.commit([append(INBOX, b"Subject: %b %d\r\n\r\n" % (WORD, n), thread_keys=(WORD,)) for n in range(8)])
+    committer.commit([append(INBOX, (WORD * 150_000)[:1_200_000], account=CAROL), letter(20, CAROL)])
+    committer.commit([t.Copy(ALICE, INBOX, (1, 2, 3), INBOX), t.CreateMailbox(ALICE, "Gone")])
+    doomed = tuple(range(5, 12))
+    committer.commit([t.SetFlags(ALICE, INBOX, doomed, t.FlagChange.ADD, 8)])
+    committer.commit([t.Expunge(ALICE, INBOX, doomed[:4], keep=True), t.Expunge(ALICE, INBOX, doomed[4:])])
+    committer.commit([t.PutThing(ALICE, "sieve", "main", b"keep;"), t.Annotate(ALICE, INBOX, ALICE, (("/x", b"y"),))])
+    committer.between()
+    committer.close()
+
+
+def turn(committer, clock):
+    committer._upkeep.compaction.join()
+    committer._upkeep.encryption.join()
+    clock.seconds += 61
+    committer.between()
+
+
+def until(committer, clock, done, most=3000):
+    """Housekeeping until that is so."""
+    for _ in range(most):
+        if done():
+            return
+        turn(committer, clock)
+    raise AssertionError("it does not come to an end")
+
+
+def finished(committer):
+    return lambda: committer._upkeep.encryption._step is None
+
+
+@pytest.fixture
+def told():
+    return Told()
+
+
+@pytest.fixture
+def sealed(data, options, told):
+    return replace(options, keys=keyring(data, MASTERS), events=told)
+
+
+def seen(directory):
+    """The files that have the word."""
+    return [str(path) for path in directory.rglob("*") if path.is_file() and WORD in path.read_bytes()]
+
+
+def clear_bodies(data):
+    return [
+        found for pack in pack_ids(data / "packs") for found in read_pack(data / "packs", pack)
+        if found.header.kind == KIND_BODY and found.header.key_id == KEY_NONE
+    ]  # fmt: skip
+
+
+def unchanged(data):
+    """All rows without what encryption may change."""
+    db = apsw.Connection(str(data / "mail.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = {}
+    for table in dump(data):
+        names = [name for _, name, *_ in db.execute(f"PRAGMA table_xinfo({table})")]
+        kept = [name for name in names if name not in (*_CHANGES.get(table, ()), "cached")]
+        found = db.execute(f"SELECT {', '.join(kept)} FROM {table}").fetchall() if kept else []
+        rows[table] = sorted(map(repr, found))
+    rows["blob"] = []
+    rows["sequence"] = rows["sqlite_sequence"] = []
+    db.close()
+    return rows
+
+
+def left(metrics):
+    return metrics.registry.get_sample_value("postrider_store_clear_messages")
+
+
+async def contents(data, options):
+    """All mail as readers see it."""
+    store = open_local(data, options)
+    found = {}
+    for account in (ALICE, BOB, CAROL):
+        found[account, "folders"] = await store.reader.mailboxes(account)
+        for row in await store.reader.messages(account, INBOX, await store.reader.uids(account, INBOX)):
+            body = await store.reader.body(account, row.blob)
+            found[account, row.uid] = (
+                row.modseq, row.email_id, row.thread_id, row.flags, row.size, row.prefix, row.cached, body
+            )  # fmt: skip
+    for row in await store.reader.queue():
+        found["queue", row.id] = row.recipient, row.prefix, await store.reader.body(ALICE, row.blob)
+    for kept in await store.reader.expunged(ALICE):
+        found["kept", kept.id] = kept
+    found["usage"] = [await store.reader.usage(account) for account in (ALICE, BOB, CAROL)]
+    await store.close()
+    return found
+
+
+async def test_what_was_there_before_is_encrypted(data, options, sealed, clock, told):
+    fill(data, options)
+    metrics = Metrics()
+    sealed = replace(sealed, metrics=metrics)
+    assert {"mail.db", "00000001.pack"} <= {path.rpartition("/")[2] for path in seen(data)}
+    before, rows = await contents(data, options), unchanged(data)
+    committer = SqliteCommitter(data, sealed)
+    waiting = []
+    until(committer, clock, lambda: waiting.append(left(metrics)) or finished(committer)())
+    assert (max(waiting), waiting[-1]) == (36 - 3 + 6 + 6 * 2 + 8 + 2, 0)
+    assert seen(data) == [] == clear_bodies(data)
+    committer.close()
+    assert seen(data) == []
+    assert told.names() == ["store.encrypting", "store.encrypted"]
+    assert unchanged(data) == rows
+    assert await contents(data, sealed) == before
+    done = stores.verify(data, lambda *_: None, keyring(data, MASTERS))
+    assert (done.problems, done.dead) == ([], [])
+    shared = apsw.Connection(str(data / "mail.db")).execute("SELECT count(*) FROM blob WHERE refs > 1").fetchone()
+    assert shared == (12 - 2 + 6,)
+
+
+async def test_a_lost_database_is_made_again_afterwards(data, options, sealed, clock):
+    fill(data, options)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    before = dump(data)
+    lose(data)
+    done = again(data, keyring(data, MASTERS))
+    assert (done.damage, done.delivered_again, done.lost_bodies) == ([], 0, 0)
+    assert dump(data) == before
+    committer = SqliteCommitter(data, sealed)  # it knows nothing of the work that was done
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+
+
+@pytest.mark.parametrize("most", [1, pytest.param(8, marks=pytest.mark.crash)])
+async def test_killed_at_any_step_it_loses_nothing_and_goes_on(data, options, sealed, clock, monkeypatch, most):
+    monkeypatch.setattr("postrider.store.sqlite.encryption._MOST", 4)
+    monkeypatch.setattr("postrider.store.sqlite.clear._ENOUGH", 10)
+    fill(data, options)
+    before, rows = await contents(data, options), unchanged(data)
+    where = data.with_name(data.name + "-copy")
+    committer = SqliteCommitter(data, sealed)
+    steps = Counter()
+    try:
+        while not finished(committer)():
+            turn(committer, clock)
+            name = getattr(committer._upkeep.encryption._step, "__name__", "")
+            steps[name] += 1
+            if steps[name] > most:
+                continue
+            shutil.rmtree(where, ignore_errors=True)
+            shutil.copytree(data, where, ignore=shutil.ignore_patterns("*-shm"))
+            there = replace(sealed, keys=keyring(where, MASTERS))
+            if len(steps) % 2:
+                lose(where)
+                done = again(where, keyring(where, MASTERS))
+                assert (done.damage, done.delivered_again, done.lost_bodies) == ([], 0, 0)
+            other = SqliteCommitter(where, there)
+            until(other, clock, finished(other))
+            other.close()
+            assert seen(where) == [] == clear_bodies(where)
+            assert unchanged(where) == rows
+            now = await contents(where, there)
+            assert {key: _lasting(value) for key, value in now.items()} == {
+                key: _lasting(value) for key, value in before.items()
+            }
+        assert len(steps) > 12
+    finally:
+        shutil.rmtree(where, ignore_errors=True)
+        committer.close()
+
+
+def _lasting(value):
+    """Without what is cached, which a rebuild makes anew."""
+    return (*value[:6], value[7]) if isinstance(value, tuple) and len(value) == 8 else value
+
+
+async def test_mail_comes_and_goes_meanwhile(data, options, sealed, clock, monkeypatch):
+    monkeypatch.setattr("postrider.store.sqlite.encryption._MOST", 2)
+    fill(data, options)
+    before = await contents(data, options)
+    committer = SqliteCommitter(data, sealed)
+    turns = iter(range(10_000))
+
+    def at_work():
+        number = next(turns)
+        if number < 60 and number % 3 == 0:
+            new = letter(100 + number, ALICE, thread_keys=(b"new %d" % number,))
+            committer.commit([new, t.Claim(EVERY_LANE, NOON, 60, 1)])
+        if number == 20:
+            flags = t.SetFlags(BOB, INBOX, tuple(range(1, 19)), t.FlagChange.ADD, 8)
+            committer.commit([flags, t.Expunge(BOB, INBOX, tuple(range(1, 19)))])
+        if number == 24:
+            committer.commit([t.Release(CAROL)])
+        return finished(committer)()
+
+    until(committer, clock, at_work)
+    committer.close()
+    assert seen(data) == [] == clear_bodies(data)
+    now = await contents(data, sealed)
+    assert not [key for key in now if key[0] == CAROL and isinstance(key[1], int)]
+    for key, value in before.items():
+        if key[0] == ALICE and isinstance(key[1], int):
+            assert now[key] == value
+    assert stores.verify(data, lambda *_: None, keyring(data, MASTERS)).problems == []
+
+
+async def test_without_the_master_key_it_waits_and_says_so_once(data, options, sealed, clock, told):
+    fill(data, options)
+    ring = keyring(data, Masters("2026a"))
+    committer = SqliteCommitter(data, replace(sealed, keys=ring))
+    for _ in range(200):
+        turn(committer, clock)
+    assert told.names() == ["store.encrypting", "store.encryption_waits"]
+    ring.load(MASTERS)
+    until(committer, clock, finished(committer))
+    assert told.names()[2:] == ["store.encrypted"]
+    committer.close()
+    assert seen(data) == []
+
+
+async def test_what_is_left_of_mail_that_is_gone_goes_too(data, options, sealed, clock, told):
+    committer = SqliteCommitter(data, options)
+    committer.commit([letter(number, ALICE) for number in range(12)])
+    every = tuple(range(1, 13))
+    committer.commit([t.SetFlags(ALICE, INBOX, every, t.FlagChange.ADD, 8), t.Expunge(ALICE, INBOX, every)])
+    committer.close()
+    assert seen(data)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+    assert told.names() == ["store.encrypting", "store.encrypted"]
+
+
+async def test_a_store_that_was_encrypted_from_the_start_is_left_alone(data, sealed, clock, told):
+    committer = SqliteCommitter(data, sealed)
+    committer.commit([letter(number, ALICE) for number in range(12)])
+    packs = pack_ids(data / "packs")
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.names() == []
+    assert pack_ids(data / "packs") == packs
+
+
+async def test_a_large_database_is_cleaned_at_the_next_start(data, options, sealed, clock, told, monkeypatch):
+    monkeypatch.setattr("postrider.store.sqlite.encryption._QUICK", 4096)
+    fill(data, options)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.names() == ["store.encrypting", "store.encryption_waits"]
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    assert seen(data) == []
+    committer.close()
+    assert told.names()[2:] == ["store.encrypted"]
+    told.events.clear()
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.names() == []
+
+
+async def test_a_body_that_cannot_be_read_is_told_and_stays(data, options, sealed, clock, told):
+    fill(data, options)
+    db = apsw.Connection(str(data / "mail.db"))
+    pack, start = db.execute("SELECT pack, start FROM blob WHERE id = 3").fetchone()
+    db.close()
+    with (data / "packs" / f"{pack:08d}.pack").open("r+b") as file:
+        file.seek(start + 500)
+        file.write(b"?!?")
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.events[-1] == ("store.encrypted", {"unreadable": 3, "damaged_packs": [pack]})
+    assert {found.pack for found in clear_bodies(data)} == {pack}
+    committer = SqliteCommitter(data, sealed)  # perhaps it can be read by now
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.names() == ["store.encrypting", "store.encrypted"] * 2
+
+
+async def test_a_reader_in_the_way_is_waited_for(data, options, sealed, clock):
+    fill(data, options)
+    db = apsw.Connection(str(data / "mail.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    committer = SqliteCommitter(data, sealed)
+    job = committer._upkeep.encryption
+    until(committer, clock, lambda: job._step == job._looked)
+    db.execute("BEGIN")
+    db.execute("SELECT count(*) FROM blob").fetchall()
+    until(committer, clock, lambda: job._step == job._empty_wal)
+    for _ in range(20):
+        turn(committer, clock)
+    assert job._step == job._empty_wal
+    db.execute("COMMIT")
+    until(committer, clock, finished(committer))
+    assert seen(data) == []
+    db.close()
+    committer.close()
