@@ -11,7 +11,7 @@ from pathlib import Path
 from stored import MASTERS
 
 from postrider.store.open import Options, keyring, open_writer
-from postrider.store.sqlite import compaction
+from postrider.store.sqlite import compaction, upkeep
 from postrider.telemetry.events import Events
 
 #: So that a short run rolls packs and brings the WAL in.
@@ -26,7 +26,7 @@ def keys_of(data, how=("encrypted",)):
 if __name__ == "__main__":
     data, socket, *how = sys.argv[1:]
     if "compacting" in how:
-        compaction._LOOK_EVERY, compaction.GRACE = 0.05, 0
+        compaction._LOOK_EVERY, compaction.GRACE, upkeep.IDLE = 0.05, 0, 0.05
     blobs = "maildir" if "maildir" in how else ""
     options = Options(events=Events(), wait=0, blobs=blobs, keys=keys_of(data, how), **SMALL)
     server = open_writer(data, options)
