@@ -10,7 +10,7 @@ import unicodedata
 from dataclasses import dataclass
 
 import pytest
-from stored import ALICE, INBOX, NOON, StillClock, body_of
+from stored import ALICE, INBOX, MASTERS, NOON, StillClock, body_of
 
 from postrider.ingest.content import content
 from postrider.mailbox import query
@@ -20,7 +20,8 @@ from postrider.mime.text import fold
 from postrider.net.system import SystemRandom
 from postrider.protocols.imap import search as s
 from postrider.store import transactions as t
-from postrider.store.open import Options, connect, open_local, open_writer
+from postrider.store.keyring import Masters
+from postrider.store.open import Options, connect, keyring, open_local, open_writer
 from postrider.store.search import file, wanted
 from postrider.store.search.indexer import Indexer, Ports
 from postrider.store.search.lookup import IndexLookup
@@ -185,19 +186,30 @@ def in_body(letter, wanted):
 
 
 @pytest.fixture
-async def store(tmp_path):
-    store = open_local(tmp_path, Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False))
+def masters():
+    """What mail is encrypted with."""
+    return Masters()
+
+
+@pytest.fixture
+def ring(tmp_path, masters):
+    return keyring(tmp_path, masters)
+
+
+@pytest.fixture
+async def store(tmp_path, ring):
+    store = open_local(tmp_path, Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, keys=ring))
     yield store
     await store.close()
 
 
 @pytest.fixture
-def make_indexer(store, tmp_path):
+def make_indexer(store, tmp_path, ring):
     made = []
 
     def make():
-        ports = Ports(tmp_path, store.reader, StillClock(), SystemRandom(), Events(io.StringIO()), Metrics())
-        made.append(Indexer(ports))
+        log, metrics = Events(io.StringIO()), Metrics()
+        made.append(Indexer(Ports(tmp_path, store.reader, StillClock(), SystemRandom(), log, metrics, ring.key)))
         return made[-1]
 
     yield make
@@ -206,8 +218,8 @@ def make_indexer(store, tmp_path):
 
 
 @pytest.fixture
-def lookup(tmp_path):
-    found = IndexLookup(tmp_path, Events(io.StringIO()))
+def lookup(tmp_path, store, ring):
+    found = IndexLookup(tmp_path, Events(io.StringIO()), store.reader, ring.key)
     yield found
     found.close()
 
@@ -248,10 +260,12 @@ async def compare(store, lookup, letters, writer, queries):
     return found
 
 
-@pytest.mark.parametrize("indexed", [wanted.MAX_INDEXED, 150])
+@pytest.mark.parametrize(
+    ("indexed", "masters"), [(wanted.MAX_INDEXED, Masters()), (150, Masters()), (wanted.MAX_INDEXED, MASTERS)]
+)
 @pytest.mark.parametrize("queries", [150, pytest.param(1000, marks=pytest.mark.crash)])
-async def test_search_equals_brute_force(store, make_indexer, lookup, tmp_path, queries, indexed, monkeypatch):
-    """Whether the index has messages wholly, in part, or not at all."""
+async def test_search_equals_brute_force(store, ring, make_indexer, lookup, tmp_path, queries, indexed, monkeypatch):
+    """Whether the index has messages wholly, in part, or not at all, and whether it is encrypted."""
     monkeypatch.setattr(wanted, "MAX_INDEXED", indexed)
     writer = Writer(queries)
     letters = [writer.letter() for _ in range(160)]
@@ -263,7 +277,9 @@ async def test_search_equals_brute_force(store, make_indexer, lookup, tmp_path, 
     found += await compare(store, lookup, letters[:110], writer, each)  # everything is indexed
     await append(store, letters[110:])
     found += await compare(store, lookup, letters, writer, each)  # the indexer is behind
-    file.remove(file.index_path(tmp_path))
+    row = await store.reader.account(ALICE)
+    assert row.encrypted is bool(ring.on)
+    file.remove(file.index_path(tmp_path, row.key_id))
     found += await compare(store, lookup, letters, writer, each)  # the index is gone
     more, _ = await asyncio.gather(compare(store, lookup, letters, writer, each), index_all(indexer))  # comes back
     found += more

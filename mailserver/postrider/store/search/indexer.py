@@ -153,6 +153,7 @@ class Indexer:
         for account in self._present.keys() - present.keys():
             for known in (self._done, self._waiting, self._due):
                 known.pop(account, None)
+        self._cleaned = {key: when for key, when in self._cleaned.items() if key[0] in present}
 
     async def _purge(self, shared: Index) -> bool:
         """See that no trace of who left is in the shared file, all of them together; True when it is begun anew."""

@@ -85,9 +85,9 @@ class Indexes:
         return index
 
     def _open(self, key_id: int) -> Index:
-        for one in [each for each in self._opened if each][: 1 - MOST] if key_id else ():
-            self.close(one)
         key = self._keys(key_id) if key_id else None
+        for one in [each for each in self._opened if each][: 1 - MOST] if key else ():
+            self.close(one)
         path = file.index_path(self._directory, key_id)
         index = self._opened[key_id] = Index(path, self._marks, int.from_bytes(self._random.token(7)), key)
         # That of an account is begun with its first mail, and nobody has to know.

@@ -12,7 +12,11 @@ import apsw
 import pytest
 from stored import ALICE, BOB, INBOX, MASTERS, StillClock, append
 
+from postrider.mailbox import query
+from postrider.mailbox.candidates import Scope
+from postrider.mailbox.view import View
 from postrider.net.system import SystemRandom
+from postrider.protocols.imap.search import BodyHas, Not
 from postrider.store import transactions as t
 from postrider.store.keyring import Keyring, Masters
 from postrider.store.open import Options, keyring, open_local
@@ -27,6 +31,21 @@ from postrider.telemetry.metrics import Metrics
 
 #: No other text of these tests has any of its three letters in a row, nor its last one.
 WORD = "xylophonist\u2021"
+
+
+class Counting:
+    """A reader that counts how many bodies it reads."""
+
+    def __init__(self, reader):
+        self.reader = reader
+        self.bodies = 0
+
+    def __getattr__(self, name):
+        return getattr(self.reader, name)
+
+    async def body(self, *asked):
+        self.bodies += 1
+        return await self.reader.body(*asked)
 
 
 @dataclass
@@ -62,6 +81,15 @@ class Place:
         page = await self.lookup.page(covered, Has((Part.BODY,), word), covered.uid, 10_000)
         assert all(sure for _, sure in page.found)
         return [uid for uid, _ in page.found]
+
+    async def search(self, key):
+        """What SEARCH says, and how many bodies were read for it."""
+        mailbox = await self.store.reader.mailbox(ALICE, INBOX)
+        view = View(mailbox, False, await self.store.reader.uids(ALICE, INBOX), mailbox.modseq)
+        reader = Counting(self.store.reader)
+        scope = Scope(reader, ALICE, view, self.lookup, self.clock.now(), Events(self.log))
+        found = await query.find(scope, key)
+        return [view.uids[at] for at in found.positions], reader.bodies
 
     async def ranked(self, words, account=ALICE):
         found = await self.lookup.ranked(account, words, 10)
@@ -119,6 +147,17 @@ async def test_a_word_is_found_and_lies_nowhere(place):
     assert not place.octets(*parts(WORD), b"pear")
     assert place.metrics.registry.get_sample_value("postrider_search_waiting_messages") == 0
     assert place.log.getvalue().count("search.rebuilt") == 1  # the shared one, not those of accounts
+
+
+async def test_no_body_is_read_for_a_search(place):
+    await place.write(ALICE, *["pear"] * 150, WORD, "plum")
+    asked = BodyHas(WORD, header=True)
+    found, bodies = await place.search(asked)
+    assert found == [151]
+    assert bodies >= 152
+    await place.work()
+    assert await place.search(asked) == ([151], 0)
+    assert await place.search(Not(BodyHas("pear", header=False))) == ([151, 152], 0)
 
 
 async def test_accounts_have_files_that_tell_each_other_nothing(place):
