@@ -23,6 +23,7 @@ NO_SPACE = Reply(452, "4.3.1", "Insufficient system storage, try again later")
 REPLIES: Mapping[Reason, Reply] = {
     Reason.NO_SPACE: NO_SPACE,
     Reason.WRITE_FAILED: LOCAL_ERROR,
+    Reason.LIMIT: Reply(452, "4.2.0", "The mailbox's folder can take no more messages: its owner needs a new one"),
     Reason.UNAVAILABLE: Reply(451, "4.3.0", "The mail store is not available, try again later"),
 }
 

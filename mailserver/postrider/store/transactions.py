@@ -101,7 +101,7 @@ class Deliver(Value, frozen=True):
     flags: int = 0
     keywords: tuple[str, ...] = ()
     quota_bytes: int = 0
-    #: What a queue row on the local lane gets when this delivery is over quota.
+    #: What a queue row on the local lane gets when this delivery does not fit: over quota, or no UIDs left.
     recipient: str = ""
     notify: int = 0
     orcpt: str = ""
@@ -164,7 +164,8 @@ class Intake(Txn, frozen=True):
     #: Routed deliveries that go nowhere on purpose; counted as accepted and discarded.
     discarded: int = 0
     #: False for what was accepted before already (a retry of a queue row): its deliveries take the place of the rows
-    #: settled as delivered, `accepted` does not count them again, and over quota refuses the whole (OVER_QUOTA).
+    #: settled as delivered, `accepted` does not count them again, and one that does not fit refuses the whole
+    #: (OVER_QUOTA; LIMIT where the folder has no more UIDs).
     count: bool = True
 
 
@@ -178,7 +179,7 @@ class Stored(Value, frozen=True):
 
 
 class IntakeDone(Value, frozen=True):
-    """What an Intake did: stored deliveries, ids of new queue rows, recipients deferred for quota."""
+    """What an Intake did: stored deliveries, ids of new queue rows, recipients whose delivery did not fit."""
 
     stored: tuple[Stored, ...]
     queued: tuple[int, ...]

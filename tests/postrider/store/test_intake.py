@@ -1,9 +1,10 @@
 """Conformance: intake, quota and counters, in every implementation."""
 
 import pytest
-from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, balanced, enqueue, intake
+from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, append, balanced, enqueue, intake
 
 from postrider.store import transactions as t
+from postrider.store.staged import LAST_UID
 from postrider.store.transactions import Outcome, Reason, StoreError
 from postrider.store.values import Flag
 
@@ -80,6 +81,38 @@ async def test_over_quota_waits_on_the_local_lane(commit, reader):
     assert rows[0].due > NOON
     counters = await reader.counters()
     assert (counters["accepted"], counters["delivered"], counters["queued"]) == (3, 1, 2)
+
+
+async def use_up(commit, reader, account, left):
+    """Of an INBOX's UIDs so many are left: a large copy sets UIDs aside, half of what there is at most."""
+    await commit(append(INBOX, b"x", account=account))
+    while (free := LAST_UID - (await reader.mailbox(account, INBOX)).uidnext) > left:
+        if free > 3000:
+            copy = await commit(t.BeginCopy(account, INBOX, INBOX, max((free - 1002) // 2, 1)))
+            await commit(t.StageCopy(account, copy.id, (1,)))
+            await commit(t.FinishCopy(account, copy.id))
+        else:
+            uids = tuple(await reader.uids(account, INBOX))[: free - left]
+            await commit(t.Copy(account, INBOX, uids, INBOX))
+
+
+async def test_one_recipient_without_uids_holds_nobody_else_up(commit, reader):
+    await use_up(commit, reader, ALICE, 1)
+    usage, folder = await reader.usage(ALICE), await reader.mailbox(ALICE, INBOX)
+    there = t.Deliver(ALICE, PREFIX, recipient="alice@a.test")
+    done = await commit(intake(data=b"x" * 10, deliver=(there, t.Deliver(BOB, PREFIX), there)))
+    assert [(place.account, place.uid) for place in done.stored] == [(ALICE, LAST_UID - 1), (BOB, 1)]
+    assert done.deferred == ("alice@a.test",)
+    assert [row.destination for row in await reader.queue()] == [f"local/{ALICE}"]
+    assert await reader.usage(ALICE) == (usage[0] + len(PREFIX) + 10, usage[1] + 1)
+    assert (await reader.mailbox(ALICE, INBOX)).messages == folder.messages + 1
+    assert balanced(await reader.counters())
+    row = (await claimed(commit, NOON + t.QUOTA_RETRY))["alice@a.test"]
+    settle = (t.Settlement(row.id, row.epoch, Outcome.DELIVERED),)
+    assert await refusal(commit(intake(deliver=(there,), settle=settle, count=False))) is Reason.LIMIT
+    assert await refusal(commit(intake(BOB, ALICE))) is Reason.LIMIT
+    assert await reader.usage(BOB) == (len(PREFIX) + 10, 1)
+    assert balanced(await reader.counters())
 
 
 async def test_a_retry_that_is_still_over_quota_changes_nothing(commit, reader):

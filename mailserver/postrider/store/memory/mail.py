@@ -12,6 +12,7 @@ from postrider.store import transactions as t
 from postrider.store.memory import queue
 from postrider.store.memory.state import Folder, Held, Kept, Mailstore, Message, State
 from postrider.store.names import INBOX_ID
+from postrider.store.staged import LAST_UID, no_uids
 from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import Flag, Vanished
 
@@ -33,9 +34,11 @@ def intake(state: State, txn: t.Intake) -> t.IntakeDone:
     """Store one message wherever it goes, and settle what it settles."""
     queue.check(state, txn.settle)
     held = state.hold(txn.body) if txn.deliver or txn.enqueue else None
-    stays, waits = _within_quota(state, txn)
-    if waits and not (txn.count and all(delivery.recipient for delivery in waits)):
-        raise StoreError(Reason.OVER_QUOTA)
+    stays, refused = _fitting(state, txn)
+    for delivery, refusal in refused:
+        if not (txn.count and delivery.recipient):
+            raise refusal
+    waits = [delivery for delivery, _ in refused]
     keywords = {id(delivery): _words(delivery.keywords) for delivery in stays}
     settled = queue.settle_all(state, txn.settle)
     stored: list[t.Stored] = []
@@ -214,11 +217,15 @@ def recache(state: State, txn: t.Recache) -> t.Done:
     return t.Done()
 
 
-def _within_quota(state: State, txn: t.Intake) -> tuple[list[t.Deliver], list[t.Deliver]]:
+def _fitting(state: State, txn: t.Intake) -> tuple[list[t.Deliver], list[tuple[t.Deliver, StoreError]]]:
+    """The deliveries that fit, and those that do not, each with why."""
     stays: list[t.Deliver] = []
-    waits: list[t.Deliver] = []
+    waits: list[tuple[t.Deliver, StoreError]] = []
     coming: Counter[str] = Counter()
+    folders: Counter[tuple[str, int]] = Counter()
     for delivery in txn.deliver:
+        if delivery.mailbox:
+            names.canonical(delivery.mailbox)
         account = state.accounts.get(delivery.account) or Mailstore(delivery.account)
         domain = account.domain
         used = account.usage()[0] + coming[delivery.account]
@@ -226,13 +233,16 @@ def _within_quota(state: State, txn: t.Intake) -> tuple[list[t.Deliver], list[t.
         if _exceeds(used + size, delivery.quota_bytes) or _exceeds(
             state.domain_bytes(domain) + coming[domain] + size, delivery.domain_quota_bytes
         ):
-            waits.append(delivery)
+            waits.append((delivery, StoreError(Reason.OVER_QUOTA)))
+            continue
+        folder = _chosen(account, delivery) if account.folders else None
+        if folder and folder.uidnext + folders[account.name, folder.id] >= LAST_UID:
+            waits.append((delivery, no_uids()))
         else:
             stays.append(delivery)
+            folders[account.name, folder.id if folder else INBOX_ID] += 1
             coming[delivery.account] += size
             coming[domain] += size
-        if delivery.mailbox:
-            names.canonical(delivery.mailbox)
     return stays, waits
 
 

@@ -13,7 +13,7 @@ from postrider.store.blobs import Location
 from postrider.store.cells import Cell
 from postrider.store.names import INBOX_ID, canonical
 from postrider.store.sqlite import queue
-from postrider.store.sqlite.accounts import Folder, ensure_account, find_folder
+from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find_folder
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.staged import LAST_UID, no_uids
 from postrider.store.transactions import Reason, StoreError
@@ -51,11 +51,11 @@ def intake(run: Running, txn: t.Intake) -> t.IntakeDone:
         blobs = _blobs(run, txn)
         for delivery, blob_id in zip(txn.deliver, blobs, strict=False):
             place = _deliver(run, txn, delivery, blob_id)
-            if place:
+            if isinstance(place, t.Stored):
                 stored.append(place)
                 continue
             if not (txn.count and delivery.recipient):
-                raise StoreError(Reason.OVER_QUOTA)
+                raise place
             queued.append(queue.insert(run, txn, blob_id, _waiting(delivery, txn.received)))
             deferred.append(delivery.recipient)
         queued += [queue.insert(run, txn, blobs[-1], row) for row in txn.enqueue]
@@ -95,7 +95,7 @@ class Coming(NamedTuple):
 
 
 def add(run: Running, account: Account, folder: Folder, coming: Coming) -> int:
-    """Store one message; returns its UID. Raises StoreError(OVER_QUOTA)."""
+    """Store one message; returns its UID. Raises StoreError(OVER_QUOTA, LIMIT)."""
     message, place, quota = coming
     stored = _store(
         run, account, folder.id,
@@ -104,8 +104,8 @@ def add(run: Running, account: Account, folder: Folder, coming: Coming) -> int:
             message.thread_keys, message.flags, message.keywords, quota=quota,
         ),
     )  # fmt: skip
-    if not stored:
-        raise StoreError(Reason.OVER_QUOTA)
+    if isinstance(stored, StoreError):
+        raise stored
     if message.key:
         run.db.execute(
             "INSERT INTO append_key (account_id, key, mailbox_id, uid, at) VALUES (?1, ?2, ?3, ?4, ?5)"
@@ -149,7 +149,7 @@ def _waiting(delivery: t.Deliver, received: int) -> t.Enqueue:
     )  # fmt: skip
 
 
-def _deliver(run: Running, txn: t.Intake, delivery: t.Deliver, blob_id: int) -> t.Stored | None:
+def _deliver(run: Running, txn: t.Intake, delivery: t.Deliver, blob_id: int) -> t.Stored | StoreError:
     arriving = Arriving(
         blob_id, txn.body.size, txn.received, txn.cached, txn.thread_keys,
         delivery.flags, delivery.keywords, delivery.prefix, (delivery.quota_bytes, delivery.domain_quota_bytes),
@@ -175,8 +175,8 @@ def _chosen(run: Running, account_id: int, delivery: t.Deliver) -> int:
     return INBOX_ID
 
 
-def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.Stored | None:
-    """Put one message into one folder: UID and modseq come with the row. None when it is over quota."""
+def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.Stored | StoreError:
+    """Put one message into one folder: UID and modseq come with the row. Or says why it does not fit there."""
     for _ in range(2):
         row = run.one(
             "UPDATE account SET modseq = modseq + 1, messages = messages + 1, bytes = bytes + ?1"
@@ -188,10 +188,10 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
         if row:
             break
         if run.one("SELECT 1 FROM account WHERE name = ?", account):
-            return None
+            return StoreError(Reason.OVER_QUOTA)
         ensure_account(run, account)
     else:
-        return None
+        return StoreError(Reason.OVER_QUOTA)
     account_id, modseq = row
     deleted = bool(new.flags & DELETED)
     row = run.one(  # UIDNEXT jumps over hidden UIDs, and then the UID is not the one before it
@@ -202,7 +202,8 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
         modseq, not new.flags & SEEN, deleted, new.size, deleted * new.size, account_id, mailbox_id, LAST_UID,
     )  # fmt: skip
     if not row:
-        raise no_uids()
+        charge(run, account_id, -1, -new.size, (0, 0))
+        return no_uids()
     uid = row[0]
     thread_id, brought = _thread(run, account_id, run.keyed(account, new.thread_keys[: t.MAX_THREAD_KEYS]))
     run.db.execute(
