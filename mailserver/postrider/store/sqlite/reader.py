@@ -48,7 +48,13 @@ class SqliteReader(AccountReader):
 
     async def uids(self, account: Account, mailbox_id: int, *, above: int = 0) -> array[int]:
         """All UIDs of a folder from above+1 on, in order."""
-        return reads.uids(self._db, await self._owner(account), mailbox_id, above)
+        owner = await self._owner(account)
+        found = array("I")
+        while piece := reads.uids(self._db, owner, mailbox_id, above):
+            found.extend(piece)
+            above = piece[-1]
+            await asyncio.sleep(0)  # a million are not read before others have their turn
+        return found
 
     async def flags(self, account: Account, mailbox_id: int, *, above: int = 0, limit: int = 0) -> Sequence[FlagRow]:
         """UIDs with their flags in UID order."""
