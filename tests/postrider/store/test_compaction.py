@@ -8,9 +8,10 @@ import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, INBOX, append, intake
 
-from postrider.ops.backup.restore import Restore, verify
-from postrider.ops.backup.shelf import Shelf
+from postrider.ops.backup.folder import Folder
+from postrider.ops.backup.restore import Restore
 from postrider.ops.backup.take import Backup
+from postrider.ops.backup.verify import Verify
 from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.blobs import Moved, Place
@@ -180,14 +181,15 @@ async def test_no_pack_goes_while_a_backup_wants_it(sparse, data, clock):
 
 async def test_a_backup_at_any_step_is_whole(sparse, data, options, clock, where):
     committer, left = sparse
-    shelf, database = Shelf(where.with_name(where.name + "-shelf")), database_file()
+    path, database = where.with_name(where.name + "-shelf"), database_file()
+    shelf = Folder(path)
     moments = 0
     while one_step(committer, clock) or moments < 3:
         moments += 1
         Backup(data, shelf, database, clock, lambda *_: None).take(keep=1)
-        assert verify(shelf, database, lambda *_: None) == []
+        assert Verify(shelf, database, lambda *_: None).verify() == []
         Restore(shelf, where, database, clock, lambda *_: None).restore()
         assert await bodies_of(where, options) == left
         assert len(await bodies_of(where, options, BOB)) == 80
         shutil.rmtree(where)
-    shutil.rmtree(shelf.path)
+    shutil.rmtree(path)

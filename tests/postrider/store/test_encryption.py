@@ -11,9 +11,10 @@ import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, append, enqueue, intake
 
-from postrider.ops.backup.restore import Restore, verify
-from postrider.ops.backup.shelf import Shelf
+from postrider.ops.backup.folder import Folder
+from postrider.ops.backup.restore import Restore
 from postrider.ops.backup.take import Backup
+from postrider.ops.backup.verify import Verify
 from postrider.store import open as stores
 from postrider.store import transactions as t
 from postrider.store.codecs import SEALED_ZSTD
@@ -326,11 +327,11 @@ async def test_compaction_needs_no_keys(data, sealed):
 async def test_a_backup_can_be_read_with_the_master_key(data, sealed, tmp_path):
     store = open_local(data, sealed)
     await store.writer.commit(letter(ALICE))
-    shelf, clock, database = Shelf(tmp_path / "shelf"), StillClock(), stores.database_file()
+    shelf, clock, database = Folder(tmp_path / "shelf"), StillClock(), stores.database_file()
     Backup(data, shelf, database, clock, lambda *_: None).take()
     await store.close()
     assert seen(shelf.path) == []
-    assert verify(shelf, database, lambda *_: None) == []
+    assert Verify(shelf, database, lambda *_: None).verify() == []
     where = tmp_path / "restored"
     Restore(shelf, where, database, clock, lambda *_: None).restore()
     store = open_local(where, replace(sealed, keys=keyring(where, MASTERS)))
@@ -339,7 +340,7 @@ async def test_a_backup_can_be_read_with_the_master_key(data, sealed, tmp_path):
     await store.close()
     (held,) = [path for path in shelf.path.glob("*/keys/*") if path.read_bytes().count(b"alice")]
     held.write_bytes(b"x")
-    assert [problem.text for problem in verify(shelf, database, lambda *_: None)] == [
+    assert [problem.text for problem in Verify(shelf, database, lambda *_: None).verify()] == [
         f"{held} is damaged: its hash is not the manifest's"
     ]
 
