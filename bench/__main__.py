@@ -9,6 +9,7 @@ from bench import latency, million, search, smtp_in, store
 BENCHES = {
     "store": store.run,
     "search": search.run,
+    "search_encrypted": search.run_encrypted,
     "million": million.run,
     "latency": latency.run,
     "smtp_in": smtp_in.run,

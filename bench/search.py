@@ -1,7 +1,7 @@
 """The search index: messages indexed a second, its size, and the first fifty hits in a mailbox of any size.
 
 A hundred other accounts lie in the same store. Few messages come in through the store, the rest are copies of their
-rows: a body is shared, header and UID are each message's own.
+rows: a body is shared, UID and (where it lies in the clear) header are each message's own.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from postrider.net.system import SystemClock, SystemRandom
 from postrider.protocols.imap import search as s
 from postrider.store import directory
 from postrider.store import transactions as t
-from postrider.store.open import Options, open_local
-from postrider.store.search import file
+from postrider.store.open import Keyring, Masters, Options, keyring, open_local
+from postrider.store.ports import Store
 from postrider.store.search.indexer import Indexer, Ports
 from postrider.store.search.lookup import IndexLookup
 from postrider.store.values import Account, Body, account_of
@@ -49,19 +49,42 @@ QUIET = Events(level=100)
 
 def run(count: int, rounds: int) -> None:
     """Index short messages and long ones apart, then search; the best of the rounds."""
+    _run(count, rounds, Masters())
+
+
+def run_encrypted(count: int, rounds: int) -> None:
+    """The same with mail that is encrypted at rest."""
+    _run(count, rounds, Masters("1", {"1": bytes(range(32))}))
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A data directory and its keys."""
+
+    path: Path
+    ring: Keyring
+
+    def open(self) -> Store:
+        return open_local(self.path, Options(allow_tmpfs=True, measure_sync=False, keys=self.ring))
+
+    def index_size(self) -> int:
+        return sum(file.stat().st_size for file in [*self.path.glob("search.db"), *self.path.glob("search/*.db")])
+
+
+def _run(count: int, rounds: int, masters: Masters) -> None:
     print(f"{count} messages in one mailbox, {EACH} in each of {len(OTHERS)} other accounts, {os.cpu_count()} cores")
-    asyncio.run(_long(min(count, 1000)))
-    with _place() as place:
-        asyncio.run(_fill(place, count))
-        asyncio.run(_index(place, count + EACH * len(OTHERS), "short messages"))
-        asyncio.run(_search(place, rounds))
+    asyncio.run(_long(min(count, 1000), masters))
+    with _site(masters) as site:
+        asyncio.run(_fill(site, count))
+        asyncio.run(_index(site, count + EACH * len(OTHERS), "short messages"))
+        asyncio.run(_search(site, rounds))
 
 
 @contextlib.contextmanager
-def _place() -> Iterator[Path]:
-    place = Path(tempfile.mkdtemp(prefix="postrider-bench-"))
-    yield place
-    shutil.rmtree(place)
+def _site(masters: Masters) -> Iterator[Site]:
+    path = Path(tempfile.mkdtemp(prefix="postrider-bench-"))
+    yield Site(path, keyring(path, masters))
+    shutil.rmtree(path)
 
 
 @dataclass(slots=True)
@@ -91,8 +114,8 @@ class Prose:
         return t.NewMessage(Body(hashlib.sha256(raw).digest(), len(raw), raw), 1_800_000_000, cached, thread_keys=keys)
 
 
-async def _append(place: Path, messages: Iterable[tuple[Account, list[t.NewMessage]]]) -> None:
-    store = open_local(place, Options(allow_tmpfs=True, measure_sync=False))
+async def _append(site: Site, messages: Iterable[tuple[Account, list[t.NewMessage]]]) -> None:
+    store = site.open()
     for account, each in messages:
         await store.writer.commit(t.OpenAccount(account))
         for start in range(0, len(each), 100):
@@ -100,18 +123,18 @@ async def _append(place: Path, messages: Iterable[tuple[Account, list[t.NewMessa
     await store.close()
 
 
-async def _fill(place: Path, count: int) -> None:
+async def _fill(site: Site, count: int) -> None:
     prose = Prose.of(1)
-    await _append(place, [(BIG, [prose.message(TEXT) for _ in range(min(SEED, count))])])
-    await _append(place, ((account, [prose.message(TEXT) for _ in range(EACH)]) for account in OTHERS))
-    while (there := _multiply(place, count)) < count:
-        await _append(place, [(BIG, [prose.message(TEXT, f" {RARE}")])])
+    await _append(site, [(BIG, [prose.message(TEXT) for _ in range(min(SEED, count))])])
+    await _append(site, ((account, [prose.message(TEXT) for _ in range(EACH)]) for account in OTHERS))
+    while (there := _multiply(site, count)) < count:
+        await _append(site, [(BIG, [prose.message(TEXT, f" {RARE}")])])
     print(f"filled with {there}", flush=True)
 
 
-def _multiply(place: Path, count: int) -> int:
+def _multiply(site: Site, count: int) -> int:
     """Copy the seed's rows a tenth of the way further; how many messages there are now."""
-    db = apsw.Connection(str(directory.database_path(place)))
+    db = apsw.Connection(str(directory.database_path(site.path)))
     with db:
         there: Any = db.execute("SELECT uidnext - 1, modseq FROM mailbox WHERE account_id = 1 AND id = 1").fetchone()
         uid, modseq = there
@@ -121,8 +144,8 @@ def _multiply(place: Path, count: int) -> int:
             first: Any = db.execute("SELECT seq + 1 FROM sqlite_sequence WHERE name = 'email'").fetchone()
             db.execute(
                 "INSERT INTO email (account_id, blob_id, refs, size, received, prefix, cached) SELECT account_id,"
-                " blob_id, 1, size, received, CAST(printf('Received: by mx%d.a.test\r\n', id + ?) AS BLOB), cached"
-                " FROM email WHERE id <= ?", (uid, new)
+                " blob_id, 1, size, received, CAST(iif(?, '', printf('Received: by mx%d.a.test\r\n', id + ?)) AS BLOB),"
+                " cached FROM email WHERE id <= ?", (site.ring.on, uid, new)
             )  # fmt: skip
             db.execute(
                 "INSERT INTO message (account_id, mailbox_id, uid, email_id, modseq, flags, keywords, size, saved)"
@@ -135,43 +158,43 @@ def _multiply(place: Path, count: int) -> int:
     return int(uid)
 
 
-async def _index(place: Path, count: int, what: str) -> None:
-    store = open_local(place, Options(allow_tmpfs=True, measure_sync=False))
-    ports = Ports(place, store.reader, SystemClock(), SystemRandom(), QUIET, Metrics())
+async def _index(site: Site, count: int, what: str) -> None:
+    store = site.open()
+    ports = Ports(site.path, store.reader, SystemClock(), SystemRandom(), QUIET, Metrics(), site.ring.key)
     indexer = Indexer(ports)
     start, before = time.perf_counter(), time.process_time()
     while await indexer.look():
         pass
     taken, cpu = time.perf_counter() - start, time.process_time() - before
     indexer.close()
-    size = file.index_path(place).stat().st_size
+    size = site.index_size()
     print(
         f"{what}: {count / taken:.0f}/s indexed, {cpu / count * 1000:.2f} ms CPU a message, lag at the end of {count}:"
-        f" {taken:.0f} s; index {size / 1e6:.0f} MB, {size / _octets(place):.2f} octets an octet of mail",
+        f" {taken:.0f} s; index {size / 1e6:.0f} MB, {size / _octets(site):.2f} octets an octet of mail",
         flush=True,
     )
     await store.close()
 
 
-def _octets(place: Path) -> int:
+def _octets(site: Site) -> int:
     """What all messages together have."""
-    db = apsw.Connection(str(directory.database_path(place)), flags=apsw.SQLITE_OPEN_READONLY)
+    db = apsw.Connection(str(directory.database_path(site.path)), flags=apsw.SQLITE_OPEN_READONLY)
     ((octets,),) = db.execute("SELECT sum(size) FROM message").fetchall()
     db.close()
     return int(str(octets))
 
 
-async def _long(count: int) -> None:
-    with _place() as place:
+async def _long(count: int, masters: Masters) -> None:
+    with _site(masters) as site:
         prose = Prose.of(2)
-        await _append(place, [(BIG, [prose.message(24 * 1024) for _ in range(count)])])
-        await _index(place, count, "messages of 24 KiB")
+        await _append(site, [(BIG, [prose.message(24 * 1024) for _ in range(count)])])
+        await _index(site, count, "messages of 24 KiB")
 
 
-async def _search(place: Path, rounds: int) -> None:
+async def _search(site: Site, rounds: int) -> None:
     """The first fifty hits, newest first: at the first asking (`cold`: no page of the index read) and after."""
     prose = Prose.of(1)
-    store = open_local(place, Options(allow_tmpfs=True, measure_sync=False))
+    store = site.open()
     mailbox = await store.reader.mailbox(BIG, INBOX)
     assert mailbox is not None
     view = View(mailbox, False, await store.reader.uids(BIG, INBOX), mailbox.modseq)
@@ -194,7 +217,7 @@ async def _search(place: Path, rounds: int) -> None:
     }
     for name, key in asked.items():
         figures: list[float] = []
-        lookup = IndexLookup(place, QUIET)
+        lookup = IndexLookup(site.path, QUIET, store.reader, site.ring.key)
         for _ in range(rounds + 1):
             scope = Scope(store.reader, BIG, view, lookup, time.time(), QUIET)
             start, hits = time.perf_counter(), 0
@@ -206,7 +229,7 @@ async def _search(place: Path, rounds: int) -> None:
         print(f"{name:24} first {hits:3} hits: cold {figures[0]:7.1f} ms, then {min(figures[1:]):7.1f} ms", flush=True)
         lookup.close()
     for name in ("rare", "common", "common, not another", *(one for one in asked if one.startswith(("NOT", "OR")))):
-        lookup = IndexLookup(place, QUIET)
+        lookup = IndexLookup(site.path, QUIET, store.reader, site.ring.key)
         start = time.perf_counter()
         found = await query.find(Scope(store.reader, BIG, view, lookup, time.time(), QUIET), asked[name])
         print(f"{name:24} all {len(found.positions)} hits: {time.perf_counter() - start:.2f} s", flush=True)
