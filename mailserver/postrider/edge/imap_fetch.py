@@ -137,7 +137,7 @@ async def _see(session: ImapSession, rows: Sequence[FlagRow | MessageRow]) -> Se
 async def _vanished(session: ImapSession, event: e.Fetch, since: int) -> None:
     """RFC 7162 §3.2.6: what of the asked-for set is gone since then."""
     view = session.view
-    vanished, _ = await session.history(since)
+    vanished = await session.vanished(since)
     highest = view.uids[-1] if view.uids else 0
     ranges = [(low, max(high if high <= 0xFFFFFFFF else highest, low)) for low, high in event.messages or ()]
     if gone := view.absent(vanished, ranges):

@@ -80,12 +80,11 @@ async def _resync(session: ImapSession, known: e.Resync) -> None:
     """What happened while the client was away (RFC 7162 §3.2.5.1)."""
     await session.fill()
     view = session.view
-    vanished, rows = await session.history(known.modseq)
-    gone = view.absent(vanished, known.known or ((1, max(view.mailbox.uidnext - 1, 1)),))
-    lines = [b"* VANISHED (EARLIER) %b\r\n" % r.set_of(gone)] if gone else []
-    changed = [(view.number(row.uid), row) for row in rows if view.number(row.uid)]
-    lines += flag_lines(("UID", "FLAGS", "MODSEQ"), changed, view.recent)
-    await session.send(lines)
+    gone = view.absent(await session.vanished(known.modseq), known.known or ((1, max(view.mailbox.uidnext - 1, 1)),))
+    await session.send([b"* VANISHED (EARLIER) %b\r\n" % r.set_of(gone)] if gone else [])
+    async for changes in session.history(known.modseq):
+        changed = [(number, row) for row in changes.changed if (number := view.number(row.uid))]
+        await session.send(flag_lines(("UID", "FLAGS", "MODSEQ"), changed, view.recent))
 
 
 async def list_folders(session: ImapSession, event: e.List) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,7 +26,7 @@ from postrider.protocols.imap.server import Server
 from postrider.store.ports import Store
 from postrider.store.search.lookup import Lookup
 from postrider.store.transactions import Reason, StoreError
-from postrider.store.values import Account, Changes, FlagRow, MailboxRow, account_of
+from postrider.store.values import Account, Changes, MailboxRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
@@ -203,33 +203,33 @@ class ImapSession:
             await self.fill()
         return changes
 
-    async def history(self, since: int) -> tuple[list[Run], list[FlagRow]]:
-        """What vanished from the selected mailbox and what changed in it since a modseq, read a slice at a time."""
-        vanished: list[Run] = []
-        changed: list[FlagRow] = []
+    async def history(self, since: int) -> AsyncIterator[Changes]:
+        """What happened in the selected mailbox since a modseq, a slice at a time."""
         more = True
         while more:
             changes = await self.deps.store.reader.changes(
                 self.user.account, self.view.mailbox.id, since, limit=NEWS_SLICE
             )
-            vanished += [run for gone in changes.vanished for run in gone.runs]
-            changed += changes.changed
+            yield changes
             since, more = changes.modseq, changes.more
             if more:
                 await asyncio.sleep(0)
-        return vanished, changed
+
+    async def vanished(self, since: int) -> list[Run]:
+        """What vanished from the selected mailbox since a modseq."""
+        return [run async for changes in self.history(since) for gone in changes.vanished for run in gone.runs]
 
     async def fill(self) -> None:
         """Read the selected mailbox's UIDs, where no command has needed them yet.
 
         Raises LostCount, and ends the session, when too much has happened since the SELECT.
         """
-        view, reader, account = self.view, self.deps.store.reader, self.user.account
+        view = self.view
         if view.filled:
             return
-        uids = await reader.uids(account, view.mailbox.id)
+        uids = await self.deps.store.reader.uids(self.user.account, view.mailbox.id)
         try:
-            view.fill(uids, await reader.changes(account, view.mailbox.id, view.modseq))
+            view.fill(uids, await self.vanished(view.modseq))
         except LostCount:
             self.dismissed = "The selected mailbox was changed too much, select it again"
             raise

@@ -101,19 +101,19 @@ class View:
     def __len__(self) -> int:
         return len(self.uids) if self.filled else self.mailbox.messages
 
-    def fill(self, present: array[int], changes: Changes) -> None:
-        """Take the UIDs of a mailbox selected before; `changes` are those since, read after `present`.
+    def fill(self, present: array[int], vanished: Iterable[Run]) -> None:
+        """Take the UIDs of a mailbox selected before; what vanished since is read after `present`.
 
         Raises LostCount when changes since the SELECT are not told exactly any more.
         """
         fresh = bisect_left(present, self.mailbox.uidnext)  # RFC 9051 §2.3.1.1: what came later has higher UIDs
         uids = present[:fresh]
         below = ((1, self.mailbox.uidnext - 1),)
-        gone = common(united(run for vanished in changes.vanished for run in vanished.runs), below)
+        gone = common(united(vanished), below)
         if runs.size(gone) > self.mailbox.messages:
             raise LostCount  # and nobody counts out four million
         if gone:
-            uids = array("I", sorted(set(uids).union(runs.counted(gone))))
+            uids = _with(uids, gone)
         if len(uids) != self.mailbox.messages:
             raise LostCount
         self.uids, self.filled = uids, True
@@ -254,3 +254,15 @@ def without(uids: array[int], gone: Iterable[int]) -> array[int]:
             kept += uids[at:found]
             at = found + 1
     return kept + uids[at:] if at else uids
+
+
+def _with(uids: array[int], more: Iterable[Run]) -> array[int]:
+    """Ascending UIDs, and those of ascending runs that may be among them: what lies between is copied."""
+    found = array("I")
+    at = 0
+    for first, last in more:
+        upto = bisect_left(uids, first, at)
+        found += uids[at:upto]
+        found.extend(range(first, last + 1))
+        at = bisect_right(uids, last, upto)
+    return found + uids[at:]

@@ -144,7 +144,7 @@ def test_a_view_that_is_filled_late_is_as_it_was_selected(
     late = set(sorted(gone)[:early])  # gone after the UIDs were read, before the changes were
     present = array("I", sorted((uids - gone) | late | came))
     changes = Changes(20, tuple(flags(uid, 15) for uid in sorted(came)), (Vanished(14, tuple(runs_of(sorted(gone)))),))
-    view.fill(present, changes)
+    view.fill(present, runs_of(sorted(gone)))
     assert list(view.uids) == sorted(uids)
     news = taken(view, changes)[0]
     assert list(view.uids) == sorted(uids - gone | came)
@@ -154,7 +154,7 @@ def test_a_view_that_is_filled_late_is_as_it_was_selected(
 def test_a_view_that_cannot_be_told_exactly_is_not_filled() -> None:
     view = unfilled(2, 5)
     with pytest.raises(LostCount):
-        view.fill(array("I", [3]), Changes(20, (), (Vanished(20, ((1, 2), (4, 4))),)))
+        view.fill(array("I", [3]), [(1, 2), (4, 4)])
     assert not view.filled
 
 
@@ -167,7 +167,7 @@ def test_a_gap_as_wide_as_uids_are_is_not_counted_out() -> None:
     """A restored backup has such gaps."""
     wide = Changes(20, (), (Vanished(20, ((1, 1 << 31), (1 << 31, (1 << 32) - 2))),))
     with pytest.raises(LostCount):
-        unfilled(2, (1 << 32) - 1).fill(array("I", [3]), wide)
+        unfilled(2, (1 << 32) - 1).fill(array("I", [3]), wide.vanished[0].runs)
     view = view_of(1, 5, 7)
     assert view.absent(wide.vanished[0].runs, [(6, 8), (4, 6)]) == [(4, 4), (6, 6), (8, 8)]
     assert taken(view, wide)[0].vanished == (1, 5, 7)
