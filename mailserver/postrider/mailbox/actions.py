@@ -19,13 +19,15 @@ from postrider.store import transactions as t
 from postrider.store.conditions import HasFlags
 from postrider.store.names import INBOX_ID
 from postrider.store.ports import Reader, Writer
-from postrider.store.transactions import StoreError
+from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account, Flag, MailboxRow
 
 #: Messages that one transaction changes at most: 3 to 4 ms of processor time, measured in a folder of a million.
 SLICE = 250
 #: Flags that one read looks at.
 SCAN = 5000
+#: How often, and every how many seconds, a copy asks whether those that were begun before it are finished.
+_TURNS, _TURN = 600, 0.5
 
 
 async def deliver(writer: Writer, intake: t.Intake) -> t.IntakeDone:
@@ -118,12 +120,24 @@ class Actions:
                 some = tuple(uids[start : start + SLICE])
                 staged = await commit(t.StageCopy(account, begun.id, some, *quotas))
                 copied.extend(staged.source)
-            done = await commit(t.FinishCopy(account, begun.id, *quotas))
+            done = await self._finish(t.FinishCopy(account, begun.id, *quotas))
         except BaseException:
             await commit(t.DropCopy(account, begun.id))
             raise
         target = tuple(range(done.first, done.first + done.messages))
         return t.Uids(done.uidvalidity, target, tuple(copied), done.modseq)
+
+    async def _finish(self, txn: t.FinishCopy) -> t.CopyFinished:
+        """Large copies into several folders of an account are shown in the order they were begun in."""
+        for _ in range(_TURNS):
+            try:
+                return await self.writer.commit(txn)
+            except StoreError as error:
+                if error.reason is not Reason.BUSY:
+                    raise
+            await asyncio.sleep(_TURN)
+            await self.writer.commit(t.StageCopy(self.account, txn.id, ()))
+        return await self.writer.commit(txn)
 
     async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
         """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3). Raises MovedInPart."""

@@ -122,7 +122,8 @@ class Staged(Value, frozen=True):
 class FinishCopy(Txn, frozen=True):
     """Show everything that was staged, in one short transaction. Result: CopyFinished.
 
-    AGAIN as in StageCopy; OVER_QUOTA leaves the copy for DropCopy.
+    AGAIN as in StageCopy; OVER_QUOTA leaves the copy for DropCopy; BUSY while a copy of the account that was begun
+    before is under way, which is finished first: stage nothing to say that somebody is still there, and ask again.
     """
 
     account: Account

@@ -74,6 +74,17 @@ async def test_a_copy_whose_session_ends_leaves_nothing(store):
     assert len((await Actions(store.writer, ALICE).copy(INBOX, range(1, MANY + 1), 2)).target) == MANY
 
 
+async def test_large_copies_into_several_folders_wait_for_each_other(store, alice, monkeypatch):
+    monkeypatch.setattr(actions, "_TURN", 0.01)
+    slow = Slow(store.writer)
+    first = asyncio.create_task(Actions(slow, ALICE).copy(INBOX, range(1, MANY + 1), 2))
+    await slow.staged.wait()
+    others = [asyncio.create_task(alice.copy(INBOX, range(1, MANY + 1), folder)) for folder in (3, 4)]
+    assert not (await asyncio.wait(others, timeout=0.1))[0]
+    slow.go.set()
+    assert [len(done.target) for done in await asyncio.gather(first, *others)] == [MANY] * 3
+
+
 async def test_move_store_and_expunge_in_slices(store, alice):
     done = await alice.move(INBOX, range(1, MANY + 1), 3)
     assert (done.source, done.target) == (tuple(range(1, MANY + 1)), tuple(range(1, MANY + 1)))

@@ -93,10 +93,35 @@ async def test_one_copy_into_a_folder_at_a_time(commit, reader, source):
     await commit(t.StageCopy(ALICE, first, (1,)))
     await commit(t.StageCopy(ALICE, other, (1,)))
     await commit(t.FinishCopy(ALICE, first))
-    assert await refusal(commit(t.FinishCopy(ALICE, other))) is Reason.AGAIN  # a modseq above its own was told
-    await commit(t.DropCopy(ALICE, other))
-    assert (await reader.mailbox(ALICE, 3)).messages == 0
-    await commit(t.StageCopy(ALICE, await begin(commit, target=3), (1,)))
+    await commit(t.FinishCopy(ALICE, other))
+    assert [(await reader.mailbox(ALICE, folder)).messages for folder in (SENT, 3)] == [2, 1]
+
+
+async def test_copies_into_several_folders_are_finished_in_their_order(commit, reader, source):
+    """A reader that goes by modseqs misses none of them, and nothing else either."""
+    first, second, third = [await begin(commit, target=folder) for folder in (SENT, 3, 4)]
+    for copy in (third, first, second):
+        await commit(t.StageCopy(ALICE, copy, (1, 2)))
+    assert await refusal(commit(t.FinishCopy(ALICE, second))) is Reason.BUSY
+    await commit(append(INBOX, b"meanwhile"))
+    since = (await reader.account(ALICE)).modseq
+    found = []
+    for copy in (first, second):
+        await commit(t.FinishCopy(ALICE, copy))
+        told = await reader.account_changes(ALICE, since)
+        found.append([change.mailbox_id for change in told.messages])
+        since = told.modseq
+        await commit(append(INBOX, b"meanwhile"))
+    assert (await commit(t.FinishCopy(ALICE, third))).messages == 2
+    assert found == [[SENT] * 2, [INBOX] + [3] * 2]
+
+
+async def test_a_copy_waits_for_none_that_was_given_up(commit, reader, source):
+    first, second = [await begin(commit, target=folder) for folder in (SENT, 3)]
+    await commit(t.StageCopy(ALICE, second, (1, 2)))
+    assert await refusal(commit(t.FinishCopy(ALICE, second))) is Reason.BUSY
+    await commit(t.DropCopy(ALICE, first))
+    assert (await commit(t.FinishCopy(ALICE, second))).messages == 2
 
 
 async def test_a_copy_that_is_given_up_leaves_nothing(commit, reader, source):

@@ -20,7 +20,8 @@ def begin(state: State, txn: t.BeginCopy) -> t.CopyBegun:
     if target.hidden:
         raise StoreError(Reason.BUSY)
     mail.check_quota(state, account, txn.size, (txn.quota_bytes, txn.domain_quota_bytes))
-    uid, modseq = first_uid(target.uidnext, txn.messages), first_modseq(account.modseq)
+    modseq = first_modseq(max([account.modseq, *(copy.first_modseq for copy in account.copies.values())]))
+    uid = first_uid(target.uidnext, txn.messages)
     target.hidden = range(uid, uid + txn.messages)
     state.last_copy_id += 1
     account.copies[state.last_copy_id] = Staging(source.id, target.id, modseq, modseq)
@@ -47,6 +48,8 @@ def finish(state: State, txn: t.FinishCopy) -> t.CopyFinished:
     """Show what was staged."""
     account, copy = _copy(state, txn)
     target = account.folder(copy.target_id)
+    if any(other.first_modseq < copy.first_modseq for other in account.copies.values()):
+        raise StoreError(Reason.BUSY)
     if copy.messages:
         size = sum(message.size for message in copy.messages)
         mail.check_quota(state, account, size, (txn.quota_bytes, txn.domain_quota_bytes))

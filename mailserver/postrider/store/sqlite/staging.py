@@ -4,7 +4,8 @@ The rows are written into the target, with UIDs some way above UIDNEXT and with 
 UIDs are hidden: no read and no transaction sees rows among them. To finish, the target's UIDNEXT and the account's
 modseq are raised above them and nothing is hidden any more. So whoever asks for UIDs or for modseqs above the last one
 seen gets them all, and nothing else came later with a lower one: deliveries meanwhile use the UIDs in between, and
-where these are used up UIDNEXT passes over the hidden ones and the copy is overtaken.
+where these are used up UIDNEXT passes over the hidden ones and the copy is overtaken. Copies of one account into
+several folders have their modseqs in the order in which they were begun, and are finished in it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from postrider.store.staged import first_modseq, first_uid
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
+#: Seconds that others wait for a copy nobody goes on with.
+_ALIVE = 60
+
 _FITS = (
     "SELECT 1 FROM account WHERE id = ?2 AND (?3 = 0 OR bytes + ?1 <= ?3) AND (?4 = 0 OR ?1 + (SELECT"
     " domain_usage.bytes FROM domain_usage WHERE domain_usage.domain = account.domain) <= ?4)"
@@ -36,7 +40,8 @@ def begin(run: Running, txn: t.BeginCopy) -> t.CopyBegun:
         raise StoreError(Reason.BUSY)
     _check(run, target.account_id, txn.size, (txn.quota_bytes, txn.domain_quota_bytes))
     modseq, uidnext = run.one(
-        "SELECT account.modseq, uidnext FROM account JOIN mailbox ON account_id = account.id AND mailbox.id = ?"
+        "SELECT max(account.modseq, (SELECT coalesce(max(modseq_first), 0) FROM staged WHERE account_id = account.id"
+        " AND dead = 0)), uidnext FROM account JOIN mailbox ON account_id = account.id AND mailbox.id = ?"
         " WHERE account.id = ?",
         target.id, target.account_id,
     )  # fmt: skip
@@ -86,6 +91,12 @@ def finish(run: Running, txn: t.FinishCopy) -> t.CopyFinished:
     """Show what was staged."""
     copy = _find(run, txn.account, txn.id)
     target = find_folder(run, txn.account, copy.target_id)
+    if run.one(
+        "SELECT 1 FROM staged WHERE account_id = ? AND dead = 0 AND touched >= ? AND modseq_first <"
+        " (SELECT modseq_first FROM staged WHERE id = ?)",
+        target.account_id, run.now - _ALIVE, txn.id,
+    ):  # fmt: skip
+        raise StoreError(Reason.BUSY, "a copy that was begun before is still under way")
     count, unseen, deleted, octets, deleted_octets = run.one(
         "DELETE FROM staged WHERE id = ? RETURNING messages, unseen, deleted, bytes, deleted_bytes", txn.id
     )
