@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from postrider.store.search.lookup import IndexLookup
 from postrider.store.search.wanted import Has, Part
@@ -23,18 +24,11 @@ def _pids(server):
     return [line["pid"] for line in found if line["event"] == "server.start"]
 
 
-def _wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_it_is_started_again_and_the_group_serves_on(server):
-    _wait_for(lambda: _pids(server))
+    wait_until(lambda: _pids(server))
     first = _pids(server)[0]
     os.kill(first, signal.SIGKILL)
-    _wait_for(lambda: len(_pids(server)) == 2)
+    wait_until(lambda: len(_pids(server)) == 2)
     assert server.get("/readyz")[0] == 200
     assert server.status()["loaded"] == 1
     second = _pids(server)[1]
@@ -44,7 +38,7 @@ def test_it_is_started_again_and_the_group_serves_on(server):
         client.append("INBOX", b"Subject: =?utf-8?q?Caf=C3=A9?=\r\n\r\nA needle.\r\n")
         client.select_folder("INBOX")
         assert client.search(["TEXT", "needle"]) == client.search(["SUBJECT", "CAFE\u0301"], "UTF-8") == [1]
-        _wait_for(lambda: "postrider_search_indexed_total 1.0" in server.get("/metrics", "metrics")[1])
+        wait_until(lambda: "postrider_search_indexed_total 1.0" in server.get("/metrics", "metrics")[1])
         assert client.search(["TEXT", "needle"]) == client.search(["SUBJECT", "CAFE\u0301"], "UTF-8") == [1]
     assert (server.directory / "data" / "search.db").stat().st_mode & 0o777 == 0o600
     assert server.terminate() == 0
@@ -70,7 +64,7 @@ async def test_the_index_is_whole_however_often_its_writer_is_killed(server):
             assert len(client.search(["TEXT", "needle"])) == stored
             os.kill(_pids(server)[-1], signal.SIGKILL)
             assert len(client.search(["BODY", "the needle of"])) == stored
-            _wait_for(lambda turn=turn: len(_pids(server)) > turn)
+            wait_until(lambda turn=turn: len(_pids(server)) > turn)
         uidvalidity = client.folder_status("INBOX", ["UIDVALIDITY"])[b"UIDVALIDITY"]
     lookup = IndexLookup(server.directory / "data", Events())
     account = account_of(server.snapshot.mailboxes[0].namespace, "alice@one.test")

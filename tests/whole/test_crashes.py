@@ -15,6 +15,7 @@ import pytest
 from faults import alive, processes
 from letters import fields
 from running import FETCHED, snapshot
+from waiting import wait_until
 
 
 def send_until_dead(server, number, acknowledged, stop):
@@ -27,13 +28,6 @@ def send_until_dead(server, number, acknowledged, stop):
             client.sendmail("alice@one.test", ["bob@one.test"], head + "x" * 2000 + "\r\n")
             acknowledged.append(name)
             count += 1
-
-
-def wait_until(it_is_so, seconds=30):
-    end = time.monotonic() + seconds
-    while not it_is_so():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def reach(acknowledged, count):

@@ -5,13 +5,13 @@ import shutil
 import smtplib
 import subprocess
 import sys
-import time
 from collections import Counter
 
 import msgspec
 import pytest
 from imapclient import IMAPClient
 from running import snapshot
+from waiting import wait_until
 
 from postrider.contract.model import NamedSecret, Storage
 from postrider.store.directory import key_files
@@ -67,13 +67,6 @@ def index_files(data):
 def command(*words):
     line = [sys.executable, "-m", "postrider", *words]
     return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
-
-
-def wait_until(it_is_so, seconds=20):
-    end = time.monotonic() + seconds
-    while not it_is_so():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 def masters_of(data):

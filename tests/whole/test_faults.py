@@ -14,6 +14,7 @@ import pytest
 from faults import alive, processes, told, traced
 from letters import fields, letter
 from running import snapshot
+from waiting import wait_until
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
@@ -126,10 +127,7 @@ def test_a_second_server_takes_over_when_the_first_ends(make_server, ca):
     time.sleep(1)
     assert not ready.exists()
     assert server.terminate() == 0
-    end = time.monotonic() + 20
-    while not ready.exists():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(ready.exists)
     second.send_signal(signal.SIGTERM)
     assert second.wait(30) == 0
     server.start()

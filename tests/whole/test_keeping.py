@@ -4,12 +4,12 @@ import re
 import smtplib
 import subprocess
 import sys
-import time
 
 import msgspec
 import pytest
 from letters import letter
 from running import snapshot
+from waiting import wait_until
 from workers import Workers
 
 QUOTA = 200_000
@@ -113,10 +113,7 @@ def test_expunged_mail_comes_back_and_is_kept_under_legal_hold(shared, alice, bo
     assert emails(shared, bob) == known
 
     shared.change_mailbox(bob, legal_hold=True, undelete=0)
-    end = time.monotonic() + 20
-    while not held(shared):  # each generation is asked for its holds at once
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: held(shared))  # each generation is asked for its holds at once
     expunge_all(shared, bob)
     listed = command(shared, "undelete", bob, "--list").splitlines()
     assert [line.split()[-1] for line in listed] == ["INBOX"] * 3

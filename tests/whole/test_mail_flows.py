@@ -11,6 +11,7 @@ import pytest
 from faults import told
 from letters import fields, letter
 from running import PASSWORD, snapshot
+from waiting import wait_until
 from workers import Workers
 
 from postrider.contract import dkim as keys
@@ -98,24 +99,17 @@ def test_unknown_recipient_elsewhere_comes_back_as_a_bounce(shared_two, alice):
     assert accepted == sum(counters.values()) == before["accepted"] + 2
 
 
-def wait_for(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_mail_waits_while_the_other_server_is_down(shared_two, number, alice):
     one, other = shared_two
     recipient = f"bob{number}@two.test"
     assert other.terminate() == 0
     with one.submission(alice) as client:
         client.send_message(letter(alice, recipient))
-    wait_for(lambda: recipient in [event["recipient"] for event in told(one, "queue.deferred")])
+    wait_until(lambda: recipient in [event["recipient"] for event in told(one, "queue.deferred")])
     assert one.counters()["queued"] >= 1
     other.start()
     assert len(other.messages(recipient, seconds=30)) == 1
-    wait_for(lambda: one.counters()["queued"] == 0)
+    wait_until(lambda: one.counters()["queued"] == 0)
 
 
 def submit_many(server, alice, recipients, batch, sent):

@@ -232,6 +232,15 @@ async def test_administration(commit, reader):
     assert (counters["queued"], counters["removed"]) == (2, 1)
 
 
+@pytest.mark.parametrize("action", [QueueAdmin.RELEASE, QueueAdmin.RETRY])
+async def test_what_an_administrator_does_takes_no_row_from_who_sends_it(commit, action):
+    await commit(intake(enqueue=(enqueue(),)))
+    (row,) = await commit(claim())
+    await commit(t.Administer((row.id,), action, NOON))
+    assert await commit(claim()) == ()
+    await commit(settle(row))
+
+
 async def test_a_row_held_while_it_is_sent_is_not_sent_again(commit, reader):
     await commit(intake(enqueue=(enqueue(),)))
     (row,) = await commit(claim())
