@@ -232,6 +232,6 @@ async def _search(site: Site, rounds: int) -> None:
         lookup = IndexLookup(site.path, QUIET, store.reader, site.ring.key)
         start = time.perf_counter()
         found = await query.find(Scope(store.reader, BIG, view, lookup, time.time(), QUIET), asked[name])
-        print(f"{name:24} all {len(found.positions)} hits: {time.perf_counter() - start:.2f} s", flush=True)
+        print(f"{name:24} all {len(found.uids)} hits: {time.perf_counter() - start:.2f} s", flush=True)
         lookup.close()
     await store.close()

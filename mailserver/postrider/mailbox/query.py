@@ -26,8 +26,9 @@ SELECTED = 10_000
 class Found:
     """What a search has found."""
 
-    #: Positions of matching messages in the view, ascending.
-    positions: array[int]
+    #: Message numbers and UIDs of matching messages, ascending.
+    numbers: array[int]
+    uids: array[int]
     #: The highest modseq among them; 0: not read.
     highest: int
     #: Messages that could not be read, of which nobody knows whether they match.
@@ -36,17 +37,18 @@ class Found:
 
 async def find(scope: Scope, key: s.Key, most: int = 0) -> Found:
     """All messages that match; with `most` about so many of the newest, at least."""
-    found: list[int] = []
-    highest = 0
+    numbers, uids, highest = array("I"), array("I"), 0
     matching = Matching(scope)
     async with aclosing(_survivors(matching, scope, key)) as lists:
         async for left in lists:
-            found.extend(candidate.at for candidate in reversed(left))
+            numbers.extend([candidate.at + 1 for candidate in reversed(left)])
+            uids.extend([candidate.uid for candidate in reversed(left)])
             highest = max([highest, *(one.flags.modseq for one in left if hasattr(one, "flags"))])
-            if most and len(found) >= most:
+            if most and len(uids) >= most:
                 break
-    found.reverse()
-    return Found(array("I", found), highest, len(matching.unread))
+    numbers.reverse()
+    uids.reverse()
+    return Found(numbers, uids, highest, len(matching.unread))
 
 
 async def newest(scope: Scope, key: s.Key) -> AsyncIterator[int]:

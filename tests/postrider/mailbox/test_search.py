@@ -252,7 +252,7 @@ async def compare(store, lookup, letters, writer, queries):
     for number in range(queries):
         key, matches = writer.key(letters)
         right = [at for at, letter in enumerate(letters) if matches(letter)]
-        assert list((await query.find(scope, key)).positions) == right, key
+        assert [number - 1 for number in (await query.find(scope, key)).numbers] == right, key
         if not number % 4:
             newest = [uid async for uid in query.newest(scope, key)]
             assert newest == [at + 1 for at in reversed(right)]

@@ -84,7 +84,7 @@ async def scope_of(store, log, lookup=None):
 async def found(scope, key):
     """UIDs, and how many could not be read."""
     done = await query.find(scope, key)
-    return [scope.view.uids[at] for at in done.positions], done.unread
+    return list(done.uids), done.unread
 
 
 def uids(*, apples):
