@@ -158,15 +158,13 @@ class Indexer:
     async def _purge(self, shared: Index) -> bool:
         """See that no trace of who left is in the shared file, all of them together; True when it is begun anew."""
         departed, others = shared.departed()
-        if not departed:
+        if not departed or (others and self._ports.clock.now() < departed + GONE_SECONDS):
             return False
-        if not others:
+        for _ in shared.purge():
+            await asyncio.sleep(0)
+        if not others:  # a front may still have it open
             self._indexes.throw_away(0)
-            return True
-        if self._ports.clock.now() >= departed + GONE_SECONDS:
-            for _ in shared.purge():
-                await asyncio.sleep(0)
-        return False
+        return not others
 
     async def _turn(self, row: AccountRow) -> bool:
         """Give an account its turn; True when nothing is left to do in it now. Its own damage is nobody else's."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,19 +37,22 @@ class Readers:
 
         None where there is no file, or no key to it. Raises apsw.Error, NoCipher.
         """
+        self._drop_what_is_gone()
         try:
             key = self._keys(key_id) if key_id else None
-            self._inode = inode = self._path(key_id).stat().st_ino
-        except (KeyMissing, FileNotFoundError):
+        except KeyMissing:
             self.drop(key_id)
             return None
+        self._inode = self._present(key_id)
+        if not self._inode:
+            return None
         there = self._opened.get(key_id)
-        if there is None or there.inode != inode or there.key != key:
+        if there is None or there.key != key:
             self.drop(key_id)
             db = file.open_reader(self._path(key_id), key)
             if db is None:
                 return None
-            there = self._opened[key_id] = _Opened(db, inode, key)
+            there = self._opened[key_id] = _Opened(db, self._inode, key)
             self._make_room()
         self._opened.move_to_end(key_id)
         return there.db
@@ -64,19 +66,30 @@ class Readers:
     def throw_away(self, key_id: int) -> None:
         """The file that was asked for last is damaged; the indexer makes another one, unless it has already."""
         self.drop(key_id)
-        with contextlib.suppress(FileNotFoundError):
-            if self._path(key_id).stat().st_ino == self._inode:
-                file.remove(self._path(key_id))
+        if self._inode and self._present(key_id) == self._inode:
+            file.remove(self._path(key_id))
 
     def close(self) -> None:
         """Close all."""
         for key_id in list(self._opened):
             self.drop(key_id)
 
+    def _drop_what_is_gone(self) -> None:
+        """Files that were removed or replaced, whoever was asked for: no disk is kept for them."""
+        for key_id in [each for each, there in self._opened.items() if self._present(each) != there.inode]:
+            self.drop(key_id)
+
     def _make_room(self) -> None:
         own = [key_id for key_id in self._opened if key_id]
         for key_id in own[:-MOST]:
             self.drop(key_id)
+
+    def _present(self, key_id: int) -> int:
+        """The inode of a file, 0 where there is none."""
+        try:
+            return self._path(key_id).stat().st_ino
+        except FileNotFoundError:
+            return 0
 
     def _path(self, key_id: int) -> Path:
         return file.index_path(self._directory, key_id)
