@@ -16,7 +16,6 @@ from postrider.protocols.imap import responses as r
 from postrider.protocols.imap.fetch import flag_lines
 from postrider.protocols.imap.flags import DELETED
 from postrider.protocols.imap.search import asks_modseq
-from postrider.store import transactions as t
 from postrider.store.transactions import FlagChange, Reason, StoreError
 from postrider.store.values import MailboxRow
 

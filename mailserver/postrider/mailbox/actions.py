@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from postrider.accounts.directory import Directory
 from postrider.contract.model import Mailbox
 from postrider.mailbox.names import normal_name
+from postrider.model.runs import Run, follow, runs_of
 from postrider.store import transactions as t
 from postrider.store.conditions import HasFlags
 from postrider.store.names import INBOX_ID
@@ -70,18 +71,27 @@ def allowance(directory: Directory, mailbox: Mailbox) -> Allowance:
     return Allowance(policy.quota_bytes, directory.domain_quota(mailbox), policy.keeps)
 
 
+@dataclass(slots=True)
+class Transferred:
+    """What a COPY or MOVE did: the UIDs here, and those there in the same order. A million are a few runs."""
+
+    uidvalidity: int = 0
+    source: list[Run] = field(default_factory=list)
+    target: list[Run] = field(default_factory=list)
+
+    def add(self, done: t.Uids) -> None:
+        """A slice of it."""
+        self.uidvalidity = done.uidvalidity
+        follow(self.source, runs_of(done.source))
+        follow(self.target, runs_of(done.target))
+
+
 class MovedInPart(StoreError):
     """A move that was refused midway; `done` says what was moved before."""
 
-    def __init__(self, error: StoreError, done: t.Uids) -> None:
+    def __init__(self, error: StoreError, done: Transferred) -> None:
         super().__init__(error.reason, str(error))
         self.done = done
-
-
-def _together(slices: Sequence[t.Uids]) -> t.Uids:
-    target = tuple(uid for done in slices for uid in done.target)
-    source = tuple(uid for done in slices for uid in done.source)
-    return t.Uids(slices[-1].uidvalidity, target, source, slices[-1].modseq)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,29 +113,32 @@ class Actions:
             t.Append(self.account, mailbox_id, tuple(messages), limits.quota_bytes, limits.domain_quota_bytes)
         )
 
-    async def copy(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
+    async def copy(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> Transferred:
         """Copy messages, all or none; UIDs (ascending) that are gone are passed over.
 
         Many are staged in slices and then shown at once; AGAIN and BUSY as BeginCopy and FinishCopy say.
         """
         limits = self.allowed
         quotas = (limits.quota_bytes, limits.domain_quota_bytes)
-        if len(uids) <= SLICE:
-            return await self.writer.commit(t.Copy(self.account, mailbox_id, tuple(uids), target_id, False, *quotas))
         commit, account = self.writer.commit, self.account
+        copied = Transferred()
+        if len(uids) <= SLICE:
+            copied.add(await commit(t.Copy(account, mailbox_id, tuple(uids), target_id, False, *quotas)))
+            return copied
         begun = await commit(t.BeginCopy(account, mailbox_id, target_id, len(uids), 0, *quotas))
-        copied: list[int] = []
         try:
             for start in range(0, len(uids), SLICE):
                 some = tuple(uids[start : start + SLICE])
                 staged = await commit(t.StageCopy(account, begun.id, some, *quotas))
-                copied.extend(staged.source)
+                follow(copied.source, runs_of(staged.source))
             done = await self._finish(t.FinishCopy(account, begun.id, *quotas))
         except BaseException:
             await commit(t.DropCopy(account, begun.id))
             raise
-        target = tuple(range(done.first, done.first + done.messages))
-        return t.Uids(done.uidvalidity, target, tuple(copied), done.modseq)
+        copied.uidvalidity = done.uidvalidity
+        if done.messages:
+            copied.target.append((done.first, done.first + done.messages - 1))
+        return copied
 
     async def _finish(self, txn: t.FinishCopy) -> t.CopyFinished:
         """Large copies into several folders of an account are shown in the order they were begun in."""
@@ -139,18 +152,18 @@ class Actions:
             await self.writer.commit(t.StageCopy(self.account, txn.id, ()))
         return await self.writer.commit(txn)
 
-    async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> t.Uids:
+    async def move(self, mailbox_id: int, uids: Sequence[int], target_id: int) -> Transferred:
         """Move messages; each is in exactly one folder at every moment (RFC 6851 §3.3). Raises MovedInPart."""
-        moved: list[t.Uids] = []
+        moved = Transferred()
         for start in range(0, max(len(uids), 1), SLICE):
             some = tuple(uids[start : start + SLICE])
             try:
-                moved.append(await self.writer.commit(t.Copy(self.account, mailbox_id, some, target_id, move=True)))
+                moved.add(await self.writer.commit(t.Copy(self.account, mailbox_id, some, target_id, move=True)))
             except StoreError as error:
-                if not moved:
+                if not moved.source:
                     raise
-                raise MovedInPart(error, _together(moved)) from error
-        return _together(moved)
+                raise MovedInPart(error, moved) from error
+        return moved
 
     async def set_flags(self, mailbox_id: int, uids: Sequence[int], edit: FlagEdit) -> FlagsStored:
         """Change flags of messages, slice by slice."""

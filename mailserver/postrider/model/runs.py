@@ -24,6 +24,15 @@ def runs_of(numbers: Iterable[int]) -> list[Run]:
     return found
 
 
+def follow(runs: list[Run], more: Iterable[Run]) -> None:
+    """Put more runs behind runs; where they follow each other they become one."""
+    for first, last in more:
+        if runs and first == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], last)
+        else:
+            runs.append((first, last))
+
+
 def united(runs: Iterable[Run]) -> list[Run]:
     """Runs in any order, ascending, those that touch or overlap as one."""
     found: list[Run] = []

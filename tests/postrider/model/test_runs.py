@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from postrider.model.runs import common, counted, missing, runs_of, size, united, without
+from postrider.model.runs import common, counted, follow, missing, runs_of, size, united, without
 
 NUMBERS = st.sets(st.integers(1, 40))
 
@@ -20,6 +20,14 @@ def test_as_sets(some: set[int], others: set[int]) -> None:
     assert united(of(others) + of(some)) == of(some | others)
     assert without(of(some), sorted(others)) == of(some - others)
     assert missing(of(some), 30) == of(set(range(1, 30)) - some)
+
+
+@given(NUMBERS, st.integers(1, 40))
+def test_in_parts_they_are_as_at_once(some: set[int], cut: int) -> None:
+    found: list[tuple[int, int]] = []
+    follow(found, of({number for number in some if number < cut}))
+    follow(found, of({number for number in some if number >= cut}))
+    assert found == of(some)
 
 
 def test_numbers_in_another_order_stay_in_it() -> None:

@@ -11,6 +11,7 @@ from stored import ALICE, INBOX, append
 
 from postrider.mailbox import actions
 from postrider.mailbox.actions import Actions
+from postrider.model.runs import counted
 from postrider.store.open import Options, connect, open_local
 from postrider.store.transactions import Reason, StoreError
 
@@ -78,5 +79,5 @@ async def test_a_killed_copy_leaves_all_or_nothing(data, monkeypatch, rounds):
                                                    (copies + 1) * MANY)  # fmt: skip
         done = await copy_when_free(store)
         copies += 1
-        assert list(await store.reader.uids(ALICE, SENT))[-MANY:] == list(done.target)
+        assert list(await store.reader.uids(ALICE, SENT))[-MANY:] == list(counted(done.target))
     await store.close()
