@@ -6,6 +6,7 @@ import json
 import os
 
 import dkim
+import msgspec
 import pytest
 
 from postrider.contract import dkim as keypairs
@@ -92,6 +93,29 @@ async def test_over_quota_alone_is_said_to_who_still_listens(site, envelope) -> 
     assert str(reply) == "452 4.2.2 The mailbox is full, try again later"
     assert await site.store.reader.queue() == []
     assert sum((await site.store.reader.counters()).values()) == 0
+
+
+async def test_own_mail_that_finds_no_room_waits(site) -> None:
+    await site.ingest.own(MESSAGE + b"x" * 2000, Envelope(None, (Recipient(parse_address("small@one.test")),)))
+    (row,) = await site.store.reader.queue()
+    assert (row.destination, row.recipient) == ("local/default/small@one.test", "small@one.test")
+
+
+@pytest.mark.parametrize(
+    ("data", "announced", "asked"),
+    [
+        (MESSAGE, {"smtputf8": True, "body": "8BITMIME"}, ("8BITMIME", False)),
+        (MESSAGE, {}, ("7BIT", False)),
+        (MESSAGE + b"\xc3\xbc\r\n", {}, ("8BITMIME", False)),
+        (MESSAGE + b"\xc3\xbc\r\n", {"smtputf8": True}, ("8BITMIME", False)),
+        (b"Subject: \xc3\xbc\r\n" + MESSAGE, {"smtputf8": True}, ("8BITMIME", True)),
+    ],
+)
+async def test_the_next_server_is_asked_for_what_the_message_needs(site, envelope, data, announced, asked) -> None:
+    """RFC 6531 §3.4: without SMTPUTF8 there, mail that needs it comes back; other mail must not."""
+    await site.take(data, msgspec.structs.replace(envelope("team@one.test"), **announced))
+    (row,) = await site.store.reader.queue()
+    assert (row.body, row.smtputf8) == asked
 
 
 @pytest.mark.parametrize("size", [10, IN_MEMORY, IN_MEMORY + 1, 1_000_000])

@@ -7,7 +7,7 @@ import pytest
 
 from postrider.accounts.directory import Directory
 from postrider.contract import model as c
-from postrider.ingest.route import LOOP, NO_RELAY, RELAY, UNKNOWN, Routed, route
+from postrider.ingest.route import LOOP, MAX_DEPTH, MAX_TARGETS, NO_RELAY, RELAY, UNKNOWN, Routed, route
 from postrider.model.address import parse_address
 from postrider.model.envelope import Notify, Recipient
 
@@ -73,3 +73,18 @@ def test_chains_and_crowds_end(snapshot: c.Snapshot) -> None:
     wide = msgspec.structs.replace(snapshot, aliases=(*chain, far, crowd))
     assert [one.reply for one in routed(wide, "c0@one.test", "crowd@one.test").dead] == [LOOP, LOOP]
     assert ends(routed(wide, "c12@one.test"))[0] == ["alice@one.test"]
+
+
+def test_the_limits_of_chains_and_crowds(snapshot: c.Snapshot) -> None:
+    """Ten aliases one behind the other, a thousand addresses with the one that was asked for."""
+    chain = tuple(c.Alias(address=f"c{i}@one.test", targets=(f"c{i + 1}@one.test",)) for i in range(MAX_DEPTH))
+    far = c.Alias(address=f"c{MAX_DEPTH}@one.test", targets=("alice@one.test",))
+    crowds = tuple(
+        c.Alias(address=f"crowd{count}@one.test", targets=tuple(f"u{i}@far.test" for i in range(count)))
+        for count in (MAX_TARGETS - 1, MAX_TARGETS)
+    )
+    wide = msgspec.structs.replace(snapshot, aliases=(*chain, far, *crowds))
+    assert ends(routed(wide, "c1@one.test"))[0] == ["alice@one.test"]
+    assert [one.reply for one in routed(wide, "c0@one.test").dead] == [LOOP]
+    assert len(routed(wide, "crowd999@one.test").remote) == MAX_TARGETS - 1
+    assert [one.reply for one in routed(wide, "crowd1000@one.test").dead] == [LOOP]

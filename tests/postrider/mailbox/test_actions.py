@@ -105,6 +105,15 @@ async def test_a_large_inbox_is_renamed(store, alice):
     assert (await store.reader.mailbox(ALICE, made.id)).name == "new"
 
 
+async def test_a_move_that_is_refused_at_once_is_refused_plainly(store, alice):
+    """Only one that was refused midway has anything to tell of what it moved."""
+    with pytest.raises(StoreError) as caught:
+        await alice.move(INBOX, range(1, MANY + 1), 999)
+    assert type(caught.value) is StoreError
+    assert caught.value.reason is Reason.NO_MAILBOX
+    assert (await store.reader.mailbox(ALICE, INBOX)).messages == MANY
+
+
 async def test_append_obeys_both_quotas(store):
     new = t.NewMessage(body_of(b"x" * 10), 0, b"")
     for allowed in (Allowance(quota_bytes=330), Allowance(domain_quota_bytes=330)):
