@@ -69,6 +69,7 @@ class FrontWork:
             settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring
         )
         self._texts = IndexLookup(Path(settings.data), self._events, self._store.reader, self._keys.ring.key)
+        self._texts.prepare()
         self._vanished = Vanished(self._store, self._clock)
         if self._index == 0:
             await self._if_stored(released.release(self._store, None, self._directory))

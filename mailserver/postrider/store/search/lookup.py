@@ -32,6 +32,8 @@ _Answer = TypeVar("_Answer")
 RANKED = 1000
 #: Trigrams of one text that are asked for: more make no smaller choice.
 MAX_TRIGRAMS = 24
+#: A text that folding leaves nowhere, and the last of all documents.
+_NOWHERE, _LAST = "\x1f\x1f\x1f", (1 << 63) - 1
 #: Texts that are looked up side by side; where there are more, each message's texts are looked into.
 MOST = 16
 
@@ -109,6 +111,10 @@ class IndexLookup:
         # A thread of its own: who waits for an answer keeps none of those that others need.
         self._thread = ThreadPoolExecutor(1, "search")
 
+    def prepare(self) -> None:
+        """Open the shared file and read what its tables begin with: nobody's first search has to wait for that."""
+        self._thread.submit(self._ask, 0, _prepared)
+
     async def covered(self, account: Account, uidvalidity: int) -> Covered | None:
         """See Lookup."""
         key_id = await self._key_of(account)
@@ -154,6 +160,12 @@ class IndexLookup:
             if isinstance(error, file.DAMAGE):
                 self._files.throw_away(key_id)
             return None
+
+
+def _prepared(db: apsw.Connection) -> None:
+    for part in Part:
+        postings(db, part, _NOWHERE, 0).at_most(_LAST)
+    db.execute("SELECT rowid FROM words WHERE words MATCH ?", (question("nowhere"),)).fetchone()
 
 
 def _covered(db: apsw.Connection, account: Account, uidvalidity: int, key_id: int) -> Covered | None:

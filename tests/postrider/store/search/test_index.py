@@ -260,6 +260,16 @@ async def test_a_front_that_meets_damage_has_the_index_made_anew(make, lookup, t
     assert not index.is_there()
 
 
+async def test_an_index_that_was_prepared_answers_as_any(make, lookup, log):
+    lookup.prepare()
+    index = make()
+    index.put(index.open_folder(ALICE, 7, 1), [body(1, "the words")], 1)
+    lookup.prepare()
+    assert await ask(lookup, has("words")) == [1]
+    assert log.getvalue() == ""
+
+
 async def test_no_index_at_all_is_none(lookup, log):
+    lookup.prepare()
     assert await lookup.covered(ALICE, 7) is None
     assert log.getvalue() == ""
