@@ -169,7 +169,7 @@ def clear_slice(run: Running, size: int) -> bool:
 
 
 def _clear_folder(run: Running, folder: Folder, kept: int, modseq: int, size: int) -> bool:
-    """A slice of a removed folder's messages, in the undelete window from `kept` on if that is not 0; true for more."""
+    """A slice of a removed folder's rows, messages in the undelete window from `kept` on if not 0; true for more."""
     rows = [
         Row(*row)
         for row in run.db.execute(
@@ -187,8 +187,15 @@ def _clear_folder(run: Running, folder: Folder, kept: int, modseq: int, size: in
     release_emails(run, folder.account_id, emails)
     if len(rows) == size:
         return True
-    for table in ("vanished", "seen", "doomed"):
-        run.db.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ?", folder.key)
+    for table, rest in (("vanished", "modseq, first"), ("seen", "uid, grantee")):
+        run.db.execute(
+            f"DELETE FROM {table} WHERE account_id = ?1 AND mailbox_id = ?2 AND ({rest}) IN"
+            f" (SELECT {rest} FROM {table} WHERE account_id = ?1 AND mailbox_id = ?2 LIMIT ?3)",
+            (*folder.key, size),
+        )
+        if run.db.changes() == size:
+            return True
+    run.db.execute("DELETE FROM doomed WHERE account_id = ? AND mailbox_id = ?", folder.key)
     return False
 
 
