@@ -128,6 +128,7 @@ class Indexer:
                 present[row.name] = row.key_id
                 if self._done.get(row.name) != (row.modseq, row.key_id) or self._due.get(row.name, now) < now:
                     more = not await self._turn(row) or more
+                    await asyncio.sleep(0)
             last = rows[-1].name
         if present != self._present:
             await self._leave(shared, present)
