@@ -6,6 +6,7 @@ Whatever is wrong with the index, its user is told None and scans instead; nobod
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -271,7 +272,11 @@ def _partial(db: apsw.Connection, low: int, high: int) -> Iterator[int]:
 
 
 def _numbers(rows: Any) -> Iterator[int]:
-    return (row[0] for row in rows)
+    # Closed, not only dropped: apsw 3.54.0.0 goes on with a statement whose cursor is dropped before its last row, and
+    # its transaction never ends.
+    with contextlib.closing(rows):
+        for (number,) in rows:
+            yield number
 
 
 def _terms(text: str) -> str:
