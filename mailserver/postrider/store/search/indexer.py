@@ -134,13 +134,19 @@ class Indexer:
             await self._leave(shared, present)
         self._present = present
         kept = self._indexes.kept({*present.values()})
-        if kept is not None:  # whose file was taken away is looked at again
-            missing = [name for name, (_, key_id) in self._done.items() if key_id and key_id not in kept]
-            for account in missing:
-                del self._done[account]
-            more = more or bool(missing)
+        if kept is not None:
+            more = self._missed(kept) or more
         self._ports.metrics.observe("postrider_search_waiting_messages", sum(self._waiting.values()))
         return more or await self._purge(shared)
+
+    def _missed(self, kept: Collection[int]) -> bool:
+        """Have those looked at again whose file was taken away; False when there are none."""
+        # Who waits for a key has a time when to be looked at.
+        done = [(name, key_id) for name, (_, key_id) in self._done.items() if key_id and name not in self._due]
+        missing = [name for name, key_id in done if key_id not in kept]
+        for account in missing:
+            del self._done[account]
+        return bool(missing)
 
     async def _leave(self, shared: Index, present: Mapping[Account, int]) -> None:
         """Take out of the shared index who is gone, or has a file of its own now."""
