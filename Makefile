@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-$(MOTO): tests/support/moto.txt
+$(MOTO): tests/support/moto.txt | $(STAMP)
 	@$(PYTHON) -m venv $(VENV)/moto
 	@$(VENV)/moto/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/support/moto.txt
 	@touch $@

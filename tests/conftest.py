@@ -1,8 +1,28 @@
-"""Property tests are the same in every run, and take the time a busy machine needs."""
+"""Property tests are the same in every run, and take the time a busy machine needs; a server that speaks S3."""
 
+import itertools
+
+import pytest
+from buckets import BUCKET, Moto, environment
 from hypothesis import HealthCheck, settings
 
 settings.register_profile(
     "repeatable", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("repeatable")
+_prefixes = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def moto():
+    server = Moto()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def bucket(moto, monkeypatch):
+    """The name of an empty prefix; the environment says where it is."""
+    for name, value in environment(moto.endpoint).items():
+        monkeypatch.setenv(name, value)
+    return f"s3://{BUCKET}/prefix/{next(_prefixes)}"

@@ -16,6 +16,8 @@ import pytest
 
 ACCESS_KEY, SECRET_KEY = "postrider", "a secret that nobody may see"
 BUCKET = "mail"
+#: Refusals of S3 and the status they come with.
+STATUS = {"NoSuchBucket": 404, "AccessDenied": 403, "InvalidAccessKeyId": 403, "ExpiredToken": 400, "SlowDown": 503}
 MOTO = Path(__file__).parents[2] / ".venv/moto/bin/python"
 
 
@@ -82,8 +84,8 @@ class Versity:
 class Faults(ThreadingHTTPServer):
     """Stands before a server and does what `rule` says of each request: (method, path, octets) -> what goes wrong.
 
-    A number is the status of an answer that the server never saw; "cut" breaks the connection in the middle of the
-    request, "torn" in the middle of the answer; None lets it through.
+    A number is the status of an answer that the server never saw, a word the code of a refusal; "cut" breaks the
+    connection in the middle of the request, "torn" in the middle of the answer; None lets it through.
     """
 
     daemon_threads = True
@@ -123,8 +125,9 @@ class _Between(BaseHTTPRequestHandler):
             self.cut()
             return
         body = self.rfile.read(octets)
-        if isinstance(wrong, int):
-            self.answer(wrong, {}, b"")
+        if wrong not in (None, "torn"):
+            code = f"<Error><Code>{wrong}</Code><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
+            self.answer(*((wrong, {}, b"") if isinstance(wrong, int) else (STATUS[wrong], {}, code.encode())))
             return
         upstream = http.client.HTTPConnection(self.server.upstream, timeout=30)
         upstream.request(self.command, self.path, body, dict(self.headers.items()))

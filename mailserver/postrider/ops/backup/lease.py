@@ -8,6 +8,7 @@ that was not renewed for long is a dead one's. Ages are told by the server's clo
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import secrets
 import socket
@@ -66,7 +67,7 @@ class Owner(msgspec.Struct):
 
     host: str
     pid: int
-    since: str
+    alive: str
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ class Lease:
 
     def _renew(self) -> None:
         before = time.monotonic()
-        owner = Owner(socket.gethostname(), os.getpid(), time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()))
+        owner = Owner(socket.gethostname(), os.getpid(), datetime.datetime.now(datetime.UTC).isoformat())
         self.place.mark(self.name, msgspec.json.encode(owner))
         self._renewed = before
 
@@ -126,4 +127,4 @@ class Lease:
             if not there:
                 return
             self.told("waiting for another command, or for the end of what a dead one left")
-            time.sleep(min(self.pace.renew, 2))
+            time.sleep(self.pace.renew / 10)

@@ -5,9 +5,6 @@ import dataclasses
 import json
 import os
 import random
-import shutil
-import tempfile
-from pathlib import Path
 
 import apsw
 import pytest
@@ -31,15 +28,6 @@ from postrider.store.pack_files import pack_path
 
 def silent(*_):
     """Nobody asks how far it is."""
-
-
-@pytest.fixture
-def tmp_path():
-    """A place whose syncs cost nothing, where the machine has one."""
-    shared = "/dev/shm"
-    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=shared if os.access(shared, os.W_OK) else None))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture
