@@ -159,3 +159,19 @@ def test_a_server_that_lost_everything_comes_back(make_server, ca, tmp_path):
     assert min(after) > max(lost)
     counters = server.counters()
     assert counters.pop("accepted") == sum(counters.values())
+
+
+def test_a_server_comes_back_from_a_bucket(shared, make_server, alice, bob, bucket, tmp_path):
+    """Every message octet by octet, of a backup that was taken while it served."""
+    with shared.submission(alice) as client:
+        for number in range(3):
+            client.sendmail(alice, [bob], f"From: {alice}\r\nTo: {bob}\r\n\r\n{number} " + "mail " * 5000 + "\r\n")
+    mail = shared.messages(bob, count=3)
+    told = command("backup", bucket, "--data", shared.directory / "data")
+    name = re.match(rf"{bucket}/(\d{{8}}T\d{{6}}Z): ", told)[1]
+    assert command("backup", "list", bucket).startswith(f"{name} ")
+    assert command("backup", "verify", bucket) == "all is well\n"
+    server = make_server(shared.snapshot, start=False)
+    command("restore", bucket, "--data", server.directory / "data", "--at", name, "--hold-queue")
+    server.start()
+    assert server.messages(bob, count=3) == mail
