@@ -1,11 +1,19 @@
 """Mail from before encryption was switched on becomes encrypted: nothing of it is left, nothing else changes."""
 
+import asyncio
+import os
+import random
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import apsw
 import pytest
+import store_process
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, append, intake
 
@@ -362,3 +370,61 @@ async def test_a_reader_in_the_way_is_waited_for(data, options, sealed, clock):
     assert seen(data) == []
     db.close()
     committer.close()
+
+
+async def test_packs_of_journal_alone_go_too(data, options, sealed, clock):
+    """Their rows say that they end before it: what is dead in them is more than they have."""
+    fill(data, options)
+    committer = SqliteCommitter(data, options)
+    for number in range(16):
+        committer.commit([t.PutThing(ALICE, "sieve", str(number), os.urandom(250_000))])
+        committer._packs.begin_next(NOON)
+    committer.close()
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+    assert sum(path.stat().st_size for path in (data / "packs").glob("*.pack")) < 9_000_000
+
+
+@pytest.mark.crash
+async def test_kill_in_the_middle_loses_nothing_and_it_goes_on(options, sealed, clock):
+    """A real process, killed at random moments until all is encrypted."""
+    luck = random.Random(5)
+    place = Path(tempfile.mkdtemp(prefix="postrider-"))
+    data = place / "data"
+    try:
+        options, sealed = replace(options, **store_process.SMALL), replace(sealed, **store_process.SMALL)
+        fill(data, options)
+        committer = SqliteCommitter(data, options)
+        for first in range(0, 1500, 100):
+            some = [account_of("mail", f"user{number}@a.test") for number in range(30)]
+            committer.commit([letter(n, CAROL, some[n % 30]) for n in range(first, first + 100)])
+        committer.close()
+        before, rows = await contents(data, options), unchanged(data)
+        kills = 0
+        while not is_done(data):
+            command = [sys.executable, store_process.__file__, data, place / "s", "encrypted", "compacting"]
+            process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
+            while not (place / "s").exists():
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(luck.uniform(0, 0.3 + kills / 5))
+            process.kill()
+            process.wait()
+            (place / "s").unlink(missing_ok=True)
+            kills += 1
+            assert unchanged(data) == rows
+        assert kills > 5
+        assert seen(data) == [] == clear_bodies(data)
+        keys = keyring(data, MASTERS)
+        assert await contents(data, replace(sealed, keys=keys)) == before
+        assert stores.verify(data, lambda *_: None, keys).problems == []
+    finally:
+        shutil.rmtree(place)
+
+
+def is_done(data):
+    db = apsw.Connection(str(data / "mail.db"))
+    stage = db.execute("SELECT value FROM journal WHERE name = 'encrypted'").fetchone()
+    db.close()
+    return stage == (3,)

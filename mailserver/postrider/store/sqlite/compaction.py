@@ -111,7 +111,8 @@ class Compaction:
 
     def _begin(self, now: int) -> bool:
         rows: Any = self._db.execute(
-            "SELECT id, used - dead, dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
+            # A pack's end is that of its last body: records of the journal may follow.
+            "SELECT id, max(0, used - dead), dead FROM pack WHERE id < ?1 AND state = 'open' AND emptied = 0"
             " AND (dead > ?2 * (used - ?3) OR id IN (SELECT value FROM json_each(?4)))"
             " ORDER BY dead * 1.0 / used DESC",
             (self._packs.pack, self.dead_part, FILE_HEADER.size, json.dumps([*self.unclean])),
