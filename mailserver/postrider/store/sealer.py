@@ -103,7 +103,5 @@ class Sealer:
         with pack_path(self.directory, clear.place.pack).open("rb") as source:
             fd = source.fileno()
             header, _, frames = read_head(fd, clear.place.start)
-            subject = Subject(
-                key.mac(header.hash), header.size, meta.KNOWN, KIND_BODY, SEALED_ZSTD, key.id, key.octets
-            )
+            subject = Subject(key.mac(header.hash), header.size, meta.KNOWN, KIND_BODY, SEALED_ZSTD, key.id, key.octets)
             return file.write_stream(subject, verified(fd, clear.place.start, header, frames), header.date)

@@ -14,6 +14,7 @@ from pathlib import Path
 import apsw
 import pytest
 import store_process
+from powerloss import Disk, Traced
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, append, intake
 
@@ -27,6 +28,8 @@ from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.survey import read_pack
 from postrider.store.values import account_of
 from postrider.telemetry.metrics import Metrics
+
+needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 WORD = b"xylophonist"
 CAROL = account_of("mail", "carol@a.test")
@@ -103,6 +106,14 @@ def until(committer, clock, done, most=3000):
 
 def finished(committer):
     return lambda: committer._upkeep.encryption._step is None
+
+
+@pytest.fixture
+def place():
+    """A directory on a real disk, with a short name for the socket."""
+    path = Path(tempfile.mkdtemp(prefix="postrider-"))
+    yield path
+    shutil.rmtree(path)
 
 
 @pytest.fixture
@@ -388,39 +399,70 @@ async def test_packs_of_journal_alone_go_too(data, options, sealed, clock):
 
 
 @pytest.mark.crash
-async def test_kill_in_the_middle_loses_nothing_and_it_goes_on(options, sealed, clock):
+async def test_kill_in_the_middle_loses_nothing_and_it_goes_on(place, options, sealed):
     """A real process, killed at random moments until all is encrypted."""
     luck = random.Random(5)
-    place = Path(tempfile.mkdtemp(prefix="postrider-"))
     data = place / "data"
-    try:
-        options, sealed = replace(options, **store_process.SMALL), replace(sealed, **store_process.SMALL)
-        fill(data, options)
-        committer = SqliteCommitter(data, options)
-        for first in range(0, 1500, 100):
-            some = [account_of("mail", f"user{number}@a.test") for number in range(30)]
-            committer.commit([letter(n, CAROL, some[n % 30]) for n in range(first, first + 100)])
-        committer.close()
-        before, rows = await contents(data, options), unchanged(data)
-        kills = 0
-        while not is_done(data):
-            command = [sys.executable, store_process.__file__, data, place / "s", "encrypted", "compacting"]
-            process = subprocess.Popen(list(map(str, command)), stderr=subprocess.DEVNULL)
-            while not (place / "s").exists():
-                await asyncio.sleep(0.01)
-            await asyncio.sleep(luck.uniform(0, 0.3 + kills / 5))
-            process.kill()
-            process.wait()
-            (place / "s").unlink(missing_ok=True)
-            kills += 1
-            assert unchanged(data) == rows
-        assert kills > 5
-        assert seen(data) == [] == clear_bodies(data)
-        keys = keyring(data, MASTERS)
-        assert await contents(data, replace(sealed, keys=keys)) == before
-        assert stores.verify(data, lambda *_: None, keys).problems == []
-    finally:
-        shutil.rmtree(place)
+    options, sealed = replace(options, **store_process.SMALL), replace(sealed, **store_process.SMALL)
+    fill(data, options)
+    committer = SqliteCommitter(data, options)
+    some = [account_of("mail", f"user{number}@a.test") for number in range(30)]
+    for first in range(0, 1500, 100):
+        committer.commit([letter(n, CAROL, some[n % 30]) for n in range(first, first + 100)])
+    committer.close()
+    before, rows = await contents(data, options), unchanged(data)
+    kills = 0
+    while not is_done(data):
+        running = subprocess.Popen(process(data), stderr=subprocess.DEVNULL)
+        while not (place / "s").exists():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(luck.uniform(0, 0.3 + kills / 5))
+        running.kill()
+        running.wait()
+        (place / "s").unlink(missing_ok=True)
+        kills += 1
+        assert unchanged(data) == rows
+    assert kills > 5
+    assert seen(data) == [] == clear_bodies(data)
+    keys = keyring(data, MASTERS)
+    assert await contents(data, replace(sealed, keys=keys)) == before
+    assert stores.verify(data, lambda *_: None, keys).problems == []
+
+
+@needs_strace
+@pytest.mark.crash
+async def test_power_loss_at_any_moment_loses_nothing(place, options, sealed):
+    data, before, image = place / "data", place / "before", place / "image"
+    options, sealed = replace(options, **store_process.SMALL), replace(sealed, **store_process.SMALL)
+    fill(data, options)
+    mail, rows = await contents(data, options), unchanged(data)
+    shutil.copytree(data, before)
+    trace = Traced(place / "trace", *process(data))
+    while not is_done(data):
+        await asyncio.sleep(0.2)
+    trace.end()
+    luck = random.Random(6)
+    calls = sum(1 for _ in Disk(data, before).replay(trace.output))
+    moments = sorted(luck.sample(range(calls), 60))
+    disk = Disk(data, before)
+    stages = Counter()
+    for moment, _ in enumerate(disk.replay(trace.output)):
+        while moments and moments[0] == moment:
+            moments.pop(0)
+            disk.image(image, luck if luck.random() < 0.8 else None)
+            stages[is_done(image)] += 1
+            there = replace(sealed, keys=keyring(image, MASTERS))
+            assert unchanged(image) == rows
+            assert await contents(image, there) == mail
+            done = stores.verify(image, lambda *_: None, keyring(image, MASTERS))
+            assert done.problems == []
+            shutil.rmtree(image)
+    assert stages[False] > 30
+
+
+def process(data):
+    """A writer that encrypts, and keeps no pack that it has emptied."""
+    return list(map(str, [sys.executable, store_process.__file__, data, data.parent / "s", "encrypted", "compacting"]))
 
 
 def is_done(data):

@@ -12,7 +12,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import apsw
+
 from postrider.store.aside import Aside
+from postrider.store.blobs import SyncFailed
 from postrider.store.keys import QUEUE, DataKey, KeyMissing
 from postrider.store.pack_files import pack_path
 from postrider.store.records import FILE_HEADER
@@ -80,24 +83,26 @@ class Encryption:
         return SOON if self._aside.running else max(0.0, self._at - self._hands.clock.monotonic())
 
     def step(self) -> None:
-        """Do a little. Raises OSError, SyncFailed, apsw.Error: then it begins anew after a while."""
+        """Do a little. Raises OSError, SyncFailed, apsw.IOError, apsw.FullError: it begins anew after a while then."""
         step = self._step
         if step is None:
             return
         self._step, self._at = self._begin, self._hands.clock.monotonic() + IDLE
         try:
             rest = step()
-            self._at = self._hands.clock.monotonic() + rest
-        except Exception:
+        except Exception as error:
             self.holds_packs = False
             self._drop_target()
-            raise
+            if isinstance(error, OSError | SyncFailed | apsw.IOError | apsw.FullError):
+                raise
+            raise OSError(f"what lies in the clear cannot be encrypted: {error!r}") from error
+        self._at = self._hands.clock.monotonic() + rest
 
     def begin(self) -> None:
-        """At the start of a writer, before it serves: what only an idle database allows. Raises apsw.Error."""
+        """At the start of a writer, before it serves: what only an idle database allows. Raises what `step` does."""
         if self._store.sealing.on and self._noted(_STAGE) == _LEFTOVERS:
-            database.write_anew(self._store.path)
-            self._step = self._empty_wal
+            self._step = self._write_anew
+            self.step()
 
     def join(self) -> None:
         """Wait for the thread."""
@@ -312,6 +317,11 @@ class Encryption:
             self._wait_for("the server's next start: a large database is written anew then, with nothing in free space")
             self._step = None
             return 0.0
+        return self._then(self._write_anew)
+
+    # -- the database ----------------------------------------------------------------------------------------------
+
+    def _write_anew(self) -> float:
         database.write_anew(self._store.path)
         return self._then(self._empty_wal)
 
