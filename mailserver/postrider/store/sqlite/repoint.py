@@ -112,9 +112,7 @@ def _seal_email(run: Running, account_id: int, key: DataKey, blob_id: int, row: 
 
 def _keyed(run: Running, account_id: int, key: DataKey, thread_key: bytes) -> bytes:
     """A thread's key as mail that is encrypted has it; b"" where such mail has brought it already."""
-    row = run.one(
-        "DELETE FROM thread_key WHERE account_id = ? AND key = ? RETURNING thread_id", account_id, thread_key
-    )
+    row = run.one("DELETE FROM thread_key WHERE account_id = ? AND key = ? RETURNING thread_id", account_id, thread_key)
     if row is None:
         return b""
     name = compared(key, thread_key)
