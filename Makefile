@@ -47,7 +47,7 @@ format: $(STAMP) ## put the sources into shape
 crds: $(STAMP) ## write crds/ and the chart's copy from the typed kinds
 	@$(BIN)/python -m postrider_operator.schemas crds helm/postrider/crds
 
-test-peers: $(STAMP) ## against programs from Debian: curl, swaks, mbsync, Postfix
+test-peers: $(STAMP) ## against programs of others: curl, swaks, mbsync, Postfix, an S3 server
 	@sh tools/install_debian.sh curl isync libio-socket-ssl-perl libnet-ssleay-perl postfix swaks
 	@$(BIN)/pytest -q tests/peers
 

@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import shutil
 import socket
 import struct
 import subprocess
@@ -153,12 +152,6 @@ class _Between(BaseHTTPRequestHandler):
         self.connection.shutdown(socket.SHUT_RD)
         self.connection.close()
         self.close_connection = True
-
-
-def find_versity():
-    """The gateway, as the make target has built it; skips where it is not."""
-    found = os.environ.get("POSTRIDER_VERSITYGW") or shutil.which("versitygw")
-    return Path(found) if found else None
 
 
 def _status(endpoint, method, path, headers):

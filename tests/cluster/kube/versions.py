@@ -1,4 +1,4 @@
-"""The programs a test cluster is made of, each with the one version that is built and used."""
+"""The programs a test cluster is made of, and an S3 server; each with the one version that is built and used."""
 
 from dataclasses import dataclass
 
@@ -33,6 +33,7 @@ def kubernetes(name: str) -> Program:
 
 
 HELM = "v3.22.0"
+VERSITYGW = "v1.8.0"
 
 PROGRAMS = {
     program.name: program
@@ -54,6 +55,13 @@ PROGRAMS = {
         kubernetes("kube-proxy"),
         Program("coredns", "github.com/coredns/coredns", "v1.15.0", "github.com/coredns/coredns", "", ("-version",)),
         Program("pause", "", "v1", "."),
+        Program(
+            "versitygw",
+            "github.com/versity/versitygw",
+            VERSITYGW,
+            "github.com/versity/versitygw/cmd/versitygw",
+            f"-X main.Version={VERSITYGW}",
+        ),
     )
 }
 
