@@ -192,6 +192,18 @@ def test_a_failed_write_keeps_nothing_and_the_next_one_succeeds(tmp_path):
     assert [data for pack in pack_ids(tmp_path) for data in bodies_in(tmp_path, pack)] == [b"one", b"three"]
 
 
+@pytest.mark.parametrize("after", [[], [b"short"]])
+def test_a_record_that_is_taken_back_was_never_there(tmp_path, after):
+    packs, _ = opened(tmp_path)
+    packs.append(incoming(b"kept"), NOON)
+    (place,) = packs.append(incoming(b"x" * 9000), NOON)
+    packs.take_back(place)
+    packs.append(incoming(*after), NOON)
+    packs.sync()
+    packs.close()
+    assert bodies_in(tmp_path) == [b"kept", *after]
+
+
 def test_damaged_bodies_are_refused(tmp_path):
     data = os.urandom(1000)
     place = filled(tmp_path, data)[0]
