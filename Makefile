@@ -6,6 +6,8 @@ STAMP  := $(VENV)/.installed
 MOTO   := $(VENV)/moto/.installed
 JOBS   ?= 2
 FUZZ_SECONDS ?= 600
+# Without bytecode each of the many processes that tests start compiles the whole server anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench fuzz clean
@@ -53,7 +55,7 @@ test-peers: $(STAMP) ## against programs of others: curl, swaks, mbsync, Postfix
 
 test-crash: $(STAMP) $(MOTO) ## kill -9 and power loss, full counts (strace, root)
 	@sh tools/install_debian.sh strace
-	@$(BIN)/pytest -q -m crash --timeout 900 tests/postrider tests/whole
+	@$(BIN)/pytest -q -n $(JOBS) --dist worksteal -m crash --timeout 900 tests/postrider tests/whole
 
 test-cluster: $(STAMP) ## the operator against a real Kubernetes API (KUBECONFIG, or built from Go modules)
 	@$(BIN)/pytest -q tests/cluster
