@@ -269,9 +269,9 @@ class Encryption:
         """One that was begun when no row had anything in the clear any more: older records of the journal can go."""
         last = self._noted("snapshot")
         if last <= self._clear_batch:
-            if not self._snapshot.running:
+            if not self._snapshot.running and self._hands.space():
                 self._snapshot.ask()
-            return self._then(self._want_snapshot, SOON)
+            return self._then(self._want_snapshot, _LATER)
         self._pointed = False
         self._hands.transact(lambda run: _note(run, _SNAPSHOT, last))
         return self._then(self._look_at_packs)

@@ -53,8 +53,8 @@ class Snapshot:
         return octets >= self._pause and (self._wanted or octets > max(_AT_LEAST, _TIMES * self._size))
 
     def ask(self) -> None:
-        """One should be begun, whatever there is."""
-        self._wanted = True
+        """One should be begun now, whatever there is."""
+        self._wanted, self._pause = True, 0
 
     def begin(self) -> None:
         """Write the layout. Every batch must have its record in a pack. Raises OSError, SyncFailed."""
