@@ -45,11 +45,10 @@ class Folder:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Hold it together with others that read; where it is not, and nothing may be written, nobody changes it."""
-        try:
-            with self._locked(fcntl.LOCK_SH, os.O_RDONLY):
-                yield
-        except FileNotFoundError:
+        """Hold the lock together with others that read; without its file nobody ever wrote here."""
+        with contextlib.ExitStack() as held:
+            if (self.path / "lock").exists() or not self.path.is_dir():
+                held.enter_context(self._locked(fcntl.LOCK_SH, os.O_RDONLY))
             yield
 
     @contextlib.contextmanager
@@ -157,10 +156,13 @@ class Folder:
         draft = target.with_name(f"{target.name}{_DRAFT}")
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft.unlink(missing_ok=True)
-        yield draft
-        if draft.exists():
-            draft.rename(target)
-            self._changed.update(_above(target, self.path))
+        try:
+            yield draft
+            if draft.exists():
+                draft.rename(target)
+                self._changed.update(_above(target, self.path))
+        finally:
+            draft.unlink(missing_ok=True)
 
     def _settle(self) -> None:
         """Make the names durable."""

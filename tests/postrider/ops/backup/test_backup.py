@@ -325,6 +325,22 @@ async def test_damage_is_found(tmp_path, data, place, take, restore, problems):
     assert f"{database} cannot be read" in found
 
 
+@everywhere
+async def test_wrapped_keys_are_in_it(tmp_path, data, place, take, restore, problems):
+    (data / "keys").mkdir()
+    (data / "keys/0000000a").write_bytes(b"wrapped")
+    taken = take(data)
+    assert problems() == []
+    restore(tmp_path / "new")
+    assert (tmp_path / "new/keys/0000000a").read_bytes() == b"wrapped"
+    assert (tmp_path / "new/keys/0000000a").stat().st_mode & 0o077 == 0
+    place.write(f"{taken.name}/keys/0000000a", b"changed")
+    (found,) = problems()
+    assert found == f"{place.title}/{taken.name}/keys/0000000a is damaged: its hash is not the manifest's"
+    with pytest.raises(BackupError, match="0000000a is damaged"):
+        restore(tmp_path / "other")
+
+
 async def test_a_body_that_is_not_where_the_database_says_is_found(data, take, problems):
     db = apsw.Connection(str(data / "mail.db"))
     db.execute("UPDATE blob SET start = start + 8 WHERE id = 3")
@@ -349,6 +365,23 @@ async def test_a_damaged_data_directory_is_backed_up_as_far_as_it_goes(
     (row,) = await store.reader.messages(ALICE, INBOX, [1])
     assert await store.reader.body(ALICE, row.blob) == letter(0)
     await store.close()
+
+
+async def test_backups_of_earlier_releases_stay(tmp_path, data, take, restore, problems):
+    """Their manifests know of no blocks; what they did not finish lies below names with a dot."""
+    old = take(data)
+    manifest = tmp_path / "shelf" / old.name / "manifest.json"
+    fields = json.loads(manifest.read_text())
+    del fields["blocks"]
+    manifest.write_text(json.dumps(fields))
+    unfinished = tmp_path / "shelf/.20260101T000000Z/mail.db", tmp_path / "shelf/packs/.00000003"
+    unfinished[0].parent.mkdir()
+    for path in unfinished:
+        path.touch()
+    take(data)
+    assert not any(path.exists() for path in unfinished)
+    assert problems() == []
+    assert restore(tmp_path / "new", old.name) == (old.name, old.manifest)
 
 
 async def test_restore_refuses_what_is_not_empty(tmp_path, data, take, restore):

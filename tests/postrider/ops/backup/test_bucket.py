@@ -1,6 +1,7 @@
 """What is a bucket's alone: networks that fail, servers that refuse, and nobody to hold a lock."""
 
 import random
+import ssl
 import subprocess
 import sys
 import threading
@@ -11,6 +12,7 @@ from buckets import ACCESS_KEY, BUCKET, SECRET_KEY
 from stored import ALICE, StillClock, intake
 
 from postrider.app import backup as backups
+from postrider.contract import tls
 from postrider.ops.backup.bucket import Bucket
 from postrider.ops.backup.lease import Pace
 from postrider.ops.backup.place import BackupError
@@ -190,6 +192,23 @@ def test_plain_http_only_where_the_endpoint_says_so(bucket, monkeypatch, moto):
     monkeypatch.setenv("AWS_ENDPOINT_URL", moto.endpoint.replace("http://", "https://"))
     with pytest.raises(BackupError, match="cannot be reached"):
         backups.listed(Bucket(bucket, pace=HASTE))
+
+
+def test_an_authority_of_ones_own(bucket, faults, monkeypatch, tmp_path):
+    ca = tls.make_ca(time.time())
+    leaf = tls.issue(ca, ("localhost",), time.time(), days=1)
+    for name, text in (("ca.pem", ca.certificate), ("leaf.pem", leaf.certificate), ("key.pem", leaf.key)):
+        (tmp_path / name).write_text(text)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "leaf.pem", tmp_path / "key.pem")
+    faults.socket = context.wrap_socket(faults.socket, server_side=True, do_handshake_on_connect=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", faults.endpoint.replace("http://127.0.0.1", "https://localhost"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "ca.pem"))
+    Bucket(bucket).write("one", b"sealed")
+    assert Bucket(bucket).read("one") == b"sealed"
+    monkeypatch.delenv("AWS_CA_BUNDLE")
+    with pytest.raises(BackupError, match="cannot be reached"):
+        Bucket(bucket, pace=HASTE).read("one")
 
 
 def test_nobody_else_loads_the_client(monkeypatch):

@@ -61,6 +61,9 @@ def test_a_file_is_put_whole_or_not_at_all(place, tmp_path):
     assert place.put("packs/short", path, 3_000_001) == (3_000_000, digest(content))
     assert place.put("packs/empty", source(tmp_path, b""), 0) == (0, digest(b""))
     assert dict(place.lengths("packs")) == {"packs/one": 2_000_000, "packs/empty": 0}
+    with pytest.raises(FileNotFoundError):
+        place.put("packs/missing", tmp_path / "missing", 5)
+    assert len(list(place.lengths("packs"))) == 2
     told = []
     assert place.fetch("packs/one", tmp_path / "target", told.append) == (2_000_000, digest(content[:2_000_000]))
     assert (tmp_path / "target").read_bytes() == content[:2_000_000]
@@ -91,6 +94,8 @@ def test_one_writes_at_a_time_and_others_may_read(place):
         place.write("one", b"x")
     with place.reading(), place.reading():
         assert place.read("one") == b"x"
+    with pytest.raises(FileNotFoundError), place.reading():
+        place.read("two")
 
 
 def test_a_failure_leaves_the_place_free(place):
