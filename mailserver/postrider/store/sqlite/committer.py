@@ -68,7 +68,7 @@ class SqliteCommitter:
         try:
             _check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
-            self._settling = Settling(self._db, directory.database_path(path), self._blobs)
+            self._settling = Settling(self._db, directory.database_path(path))
             self._packs.before_seal = self._settling.settle
             limit = options.wal_size // database.PAGE_SIZE
             self._sealing = Sealing(self._db, options.keys or Keyring(path))
@@ -273,10 +273,8 @@ class SqliteCommitter:
         return True
 
     def _transact(self, step: Callable[[Running], Result], *, synced: bool = True) -> Result:
-        """A transaction of our own; without a sync it is durable with the next that has one.
-
-        Raises what the step raises, and apsw.Error.
-        """
+        """A transaction of our own; unsynced, it is durable with the next that is. Raises what the step does."""
+        synced |= self._blobs.apart  # files that it leaves to nobody go with it
         with nullcontext() if synced else self._settling.unsynced():
             self._db.execute("BEGIN IMMEDIATE")
             try:
@@ -289,7 +287,9 @@ class SqliteCommitter:
 
     def _commit_rows(self, *, bodies: bool = False, synced: bool = True) -> None:
         freed = self._journal.commit(bodies=bodies, packed=bodies and self._blobs is self._packs)
-        self._settling.committed(freed, synced=synced)
+        self._settling.committed(synced=synced)
+        if freed:
+            self._blobs.dropped(freed)
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk and I/O errors can have ended it

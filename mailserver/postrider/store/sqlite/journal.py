@@ -8,10 +8,10 @@ are durable with the next sync of the pack, 5 s later at most; until then the ou
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from typing import Any
 import apsw
 
 from postrider.store import journal
-from postrider.store.blobs import Location, Place, SyncFailed
+from postrider.store.aside import Aside
+from postrider.store.blobs import Location, Place
 from postrider.store.journal import About, Changed, Changes, Layout, Table
 from postrider.store.pack_files import sync_data
 from postrider.store.packs import Packs
@@ -66,8 +67,7 @@ class Journal:
         self.batch = self.appended = self.synced = 0
         #: Records that were written since the start, and those of them that are synced.
         self.written = self._safe = 0
-        self._aside: threading.Thread | None = None
-        self._aside_failed: SyncFailed | None = None
+        self._aside = Aside("store-journal")
         #: Octets of journal records in each pack: what its row does not count yet, and all since the last snapshot
         #: was begun.
         self.grown: Counter[int] = Counter()
@@ -223,37 +223,21 @@ class Journal:
     @property
     def syncing(self) -> bool:
         """Whether a thread is at work that `durable` has sent."""
-        return self._aside is not None and self._aside.is_alive()
+        return self._aside.running
 
     def durable(self, written: int) -> bool:
         """Whether so many records are synced; if not, a thread sees to it, and batches go on. Raises SyncFailed."""
-        if self._aside is not None and not self._aside.is_alive():
-            self._aside = None
-            if self._aside_failed:
-                raise self._aside_failed
-        if self._safe < written and self._aside is None:
-            self._aside = threading.Thread(
-                target=self._sync_aside,
-                args=(self._packs.path, self.appended, self.written),
-                name="store-journal",
-                daemon=True,
-            )
-            self._aside.start()
+        if not self._aside.running:
+            done = self._aside.take()
+            if done:
+                self.synced, self._safe = max(self.synced, done[0]), max(self._safe, done[1])
+            if self._safe < written:
+                self._aside.start(partial(_sync, self._packs.path, (self.appended, self.written)))
         return self._safe >= written
 
     def join(self) -> None:
         """Wait for the thread."""
-        if self._aside is not None:
-            self._aside.join()
-
-    def _sync_aside(self, path: Path, appended: int, written: int) -> None:
-        """Records in the open pack; those before it were synced when they were sealed."""
-        try:
-            sync_data(path)
-        except SyncFailed as error:
-            self._aside_failed = error
-        else:
-            self.synced, self._safe = max(self.synced, appended), max(self._safe, written)
+        self._aside.join()
 
     def close(self) -> None:
         """The packs were synced for the last time: the next start need not write anything once more."""
@@ -283,6 +267,15 @@ class Journal:
                 yield name, rows
             else:
                 yield name, found
+
+
+def _sync(path: Path, noted: tuple[int, int]) -> tuple[int, int]:
+    """Make the open pack durable, with all that was written when this was noted; older packs were synced at their end.
+
+    Raises SyncFailed.
+    """
+    sync_data(path)
+    return noted
 
 
 def last_batch(db: apsw.Connection) -> int:
