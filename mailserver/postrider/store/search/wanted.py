@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from postrider.mime.text import fold, header_texts
 
 #: Raised when text is taken or folded differently: an index made before is made anew.
-TEXT = 1
+TEXT = 2
 #: Characters of one part of a message that are indexed; a message with more is looked into by every search.
 MAX_INDEXED = 256 * 1024
 
@@ -107,7 +107,8 @@ def document(uid: int, header: bytes, texts: Sequence[str]) -> Document:
     for name, value in header_texts(header):
         lines[part_of(name)].append(f"{name}: {fold(value)}")
     lines[Part.BODY] = [fold(text) for text in _limited(texts)]
-    whole = sum(map(len, texts)) <= MAX_INDEXED and all(sum(map(len, lines[part])) <= MAX_INDEXED for part in HEADER)
+    # Folding may make a text longer: what is cut is what was folded.
+    whole = sum(map(len, texts)) <= MAX_INDEXED and all(sum(map(len, lines[part])) <= MAX_INDEXED for part in Part)
     taken = {part: _sound("\n".join(_limited(lines[part]))) for part in Part if lines[part]}
     return Document(uid, taken, whole)
 

@@ -141,6 +141,11 @@ async def test_a_message_too_long_is_always_a_candidate(make, lookup):
     assert (await lookup.page(covered, has("xxx"), 3, 10)).found == [(2, True), (1, True)]
 
 
+def test_a_message_that_folding_makes_too_long_is_not_whole():
+    assert document(1, b"", ["x" * MAX_INDEXED]).whole
+    assert not document(1, b"", ["é" * (MAX_INDEXED // 2 + 1)]).whole  # two characters each
+
+
 examples = itertools.count()
 texts = st.text(LETTERS, max_size=12)
 
