@@ -134,6 +134,20 @@ async def test_it_can_be_read_in_slices(commit, reader, opened, limit):
     }
 
 
+@pytest.mark.parametrize("limit", [1, 5, 11, 12])
+async def test_a_transaction_with_more_changes_than_are_asked_for_is_told_whole(commit, reader, opened, limit):
+    """Its changes have one modseq: who goes on from there is not told the rest."""
+    await commit(append(INBOX, *[b"%d" % n for n in range(12)]))
+    before = await modseq(reader)
+    await commit(t.SetFlags(ALICE, INBOX, tuple(range(1, 13)), FlagChange.ADD, Flag.SEEN))
+    after = await modseq(reader)
+    await commit(append(INBOX, b"one more"))
+    told = await reader.account_changes(ALICE, before, limit)
+    assert [one.uid for one in told.messages][:12] == list(range(1, 13))
+    assert told.modseq >= after
+    assert told.more == (told.modseq == after)
+
+
 async def test_emails_and_threads_are_found(commit, reader):
     await commit(append(INBOX, b"1", b"2", thread_keys=(b"k",)))
     await commit(append(2, b"3", thread_keys=(b"other",)))
