@@ -68,7 +68,7 @@ class Site:
         return open_local(self.path, Options(allow_tmpfs=True, measure_sync=False, keys=self.ring))
 
     def index_size(self) -> int:
-        return sum(file.stat().st_size for file in [*self.path.glob("search.db"), *self.path.glob("search/*.db")])
+        return sum(file.stat().st_size for file in [*self.path.glob("search.db"), *self.path.glob("search/*")])
 
 
 def _run(count: int, rounds: int, masters: Masters) -> None:

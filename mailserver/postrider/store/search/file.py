@@ -83,7 +83,7 @@ _OWN = {
     "secure_delete": "off",
 }
 #: Below so many octets the log of an account's file stays when it is closed: a mail now and then costs no sync.
-_LOG_LEFT = 256 * 1024
+_LOG_LEFT = 128 * 1024
 _SEALED = re.compile(r"([0-9a-f]{8})\.db(?:-wal|-shm)?")
 
 

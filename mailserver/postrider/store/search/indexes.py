@@ -13,7 +13,7 @@ from postrider.store.search.index import Index
 from postrider.store.values import AccountRow
 from postrider.telemetry.events import Events
 
-#: Files of single accounts that are open at once, 0.4 MB each; closing one writes its log back, with two syncs.
+#: Files of single accounts that are open at once, 0.4 MB each; closing one may write its log back, with syncs.
 MOST = 16
 
 
