@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from steady import Dice, Time
 
 from postrider.accounts.directory import Directory
 from postrider.contract import dkim
@@ -23,35 +24,7 @@ from postrider.store.values import MessageRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
-NOW = 1_795_000_000.0
 EnvelopeMaker = Callable[..., Envelope]
-
-
-@dataclass
-class Time:
-    """A clock that tests move."""
-
-    at: float = NOW
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
-@dataclass
-class Dice:
-    """Randomness that is the same in each run."""
-
-    count: int = 0
-
-    def token(self, size: int) -> bytes:
-        self.count += 1
-        return self.count.to_bytes(size, "big")
-
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
 
 
 @pytest.fixture(scope="session")

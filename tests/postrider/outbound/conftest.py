@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trustme
+from steady import Dice, Time
 
 from postrider.accounts.directory import Directory
 from postrider.contract import model as c
@@ -30,37 +31,9 @@ from postrider.store.values import LANES, QueueRow, account_of
 from postrider.telemetry.events import Events
 from postrider.telemetry.metrics import Metrics
 
-NOW = 1_795_000_000.0
 MESSAGE = (
     b"From: alice@one.test\r\nTo: x@far.test\r\nSubject: hello\r\nMessage-ID: <m@one.test>\r\n\r\nbody\r\n.dot\r\n"
 )
-
-
-@dataclass
-class Time:
-    """A clock that tests move."""
-
-    at: float = NOW
-
-    def now(self) -> float:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at
-
-
-@dataclass
-class Dice:
-    """Randomness that is the same in each run."""
-
-    count: int = 0
-
-    def token(self, size: int) -> bytes:
-        self.count += 1
-        return self.count.to_bytes(size, "big")
-
-    def uniform(self, low: float, high: float) -> float:
-        return (low + high) / 2
 
 
 @dataclass
