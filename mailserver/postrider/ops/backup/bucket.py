@@ -46,6 +46,12 @@ _MEANING = {
     "AuthorizationHeaderMalformed": "the bucket is in another region: set AWS_REGION",
     "SlowDown": "too many requests at once: try again later",
 }
+#: What the client says where no server gave a code.
+_CUES = {
+    # Instance metadata: the client asks there last.
+    "/latest/api/token": "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "redirect without LOCATION": "the bucket is in another region: set AWS_REGION",
+}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 
 
@@ -68,7 +74,7 @@ class Bucket:
         found = re.fullmatch(r"s3://([A-Za-z0-9][A-Za-z0-9._-]{1,62})(?:/(.*))?", url)
         prefix = (found[2] or "").strip("/") if found else ""
         if not found or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
-            raise BackupError(f"{url}: a bucket is written s3://BUCKET or s3://BUCKET/PREFIX")
+            raise BackupError(f"{url.rpartition('@')[2]}: a bucket is written s3://BUCKET or s3://BUCKET/PREFIX")
         self.title = f"s3://{found[1]}/{prefix}".rstrip("/")
         self._told = told
         self._pace = pace = pace or Pace()
@@ -87,7 +93,7 @@ class Bucket:
             "timeout": timedelta(seconds=patience.request),
         }
         retry: RetryConfig = {
-            "backoff": {"base": 3},
+            "backoff": {"base": 5},  # 0.1 s at first, 15 at most; what lies between is random
             "max_retries": patience.tries,
             "retry_timeout": timedelta(seconds=patience.all),
         }
@@ -283,8 +289,9 @@ def _what(error: Exception) -> str:
     if isinstance(error, PermissionDeniedError | UnauthenticatedError):
         return "access is denied: the credentials lack a right, or are not known there"
     text = _first_line(error)
-    if "169.254.169.254" in text or "metadata" in text:
-        return "there are no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
+    for cue, meaning in _CUES.items():
+        if cue in text:
+            return meaning
     if status := _STATUS.search(text):
         return f"the server answers {status[1]}"
     return f"the server cannot be reached: {text.rpartition(' - ')[2]}"

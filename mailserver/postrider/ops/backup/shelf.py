@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -172,13 +172,12 @@ class Shelf:
 
     # -- what was copied before --------------------------------------------------------------------------------------
 
-    def known(self) -> set[Known]:
-        """What was copied before and is still here; forgetting it costs only time."""
+    def known(self, packs: Mapping[str, int]) -> set[Known]:
+        """What was copied before and is still among the packs; forgetting it costs only time."""
         found = set[Known]()
         with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
             found.update(map(partial(msgspec.json.decode, type=Known), self.place.read(_INDEX).splitlines()))
-        there = dict(self.place.lengths(PACKS))
-        return {one for one in found if there.get(one.held.file) == one.held.length}
+        return {one for one in found if packs.get(one.held.file) == one.held.length}
 
     def remember(self, known: Iterable[Known]) -> None:
         """Know these from now on, and no others."""

@@ -103,8 +103,8 @@ class Backup:
 
     def _packs(self, shelf: Shelf, ends: Mapping[int, int]) -> tuple[tuple[HeldPack, ...], tuple[int, ...], int]:
         """Copy what is not there yet: (packs, those that are damaged, octets copied)."""
-        known = {(one.device, one.inode, one.changed, one.held.id, one.held.length): one for one in shelf.known()}
         there = dict(self.place.lengths(PACKS))
+        known = {(one.device, one.inode, one.changed, one.held.id, one.held.length): one for one in shelf.known(there)}
 
         def keep(pack: tuple[int, int]) -> tuple[Known | None, int]:
             """What became of it (nothing where it is missing), and the octets that were copied."""

@@ -104,6 +104,7 @@ def test_what_fails_in_the_middle_is_not_listed_and_gone_on_with(data, bucket, f
         ("ExpiredToken", "the session token has expired"),
         ("SlowDown", "too many requests at once"),
         (500, "the server answers 500"),
+        (301, "the bucket is in another region"),
         ("cut", "the server cannot be reached"),
     ],
 )
@@ -179,8 +180,9 @@ def test_who_was_not_heard_of_decides_nothing(bucket):
     "name", ["s3://", "s3:///x", "s3://a", "s3://mail/../x", "s3://mail/x//y", "s3:/mail", "s3://me:pw@x"]
 )
 def test_names_of_buckets(name):
-    with pytest.raises(BackupError, match="a bucket is written s3://BUCKET or s3://BUCKET/PREFIX"):
+    with pytest.raises(BackupError, match="a bucket is written s3://BUCKET or s3://BUCKET/PREFIX") as error:
         Bucket(name)
+    assert "pw" not in str(error.value)
 
 
 def test_a_bucket_without_prefix(bucket):
@@ -209,6 +211,14 @@ def test_an_authority_of_ones_own(bucket, faults, monkeypatch, tmp_path):
     monkeypatch.delenv("AWS_CA_BUNDLE")
     with pytest.raises(BackupError, match="cannot be reached"):
         Bucket(bucket, pace=HASTE).read("one")
+
+
+def test_without_credentials_it_says_so(bucket, monkeypatch):
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_METADATA_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(BackupError, match="there are no credentials: set AWS_ACCESS_KEY_ID"):
+        backups.listed(Bucket(bucket))
 
 
 def test_nobody_else_loads_the_client(monkeypatch):
