@@ -112,7 +112,7 @@ class _Between(BaseHTTPRequestHandler):
     def handle_one_request(self):
         try:
             super().handle_one_request()
-        except ConnectionError:
+        except OSError:  # the client is gone, or never trusted us
             self.close_connection = True
 
     def pass_on(self):

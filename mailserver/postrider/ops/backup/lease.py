@@ -98,18 +98,22 @@ class Lease:
                 self.place.unmark(self.name)
 
     def check(self) -> None:
-        """Raises BackupError where others may think that this command died."""
-        if time.monotonic() - self._renewed > self.pace.doubt:
+        """Raises BackupError where others may think that this command died, or once did."""
+        if self._doubtful():
             raise BackupError(f"{self.place.title} did not answer for {self.pace.doubt:.0f} seconds: try again")
 
+    def _doubtful(self) -> bool:
+        return _seconds() - self._renewed > self.pace.doubt
+
     def _renew(self) -> None:
-        before = time.monotonic()
+        before = _seconds()
         owner = Owner(socket.gethostname(), os.getpid(), datetime.datetime.now(datetime.UTC).isoformat())
         self.place.mark(self.name, msgspec.json.encode(owner))
         self._renewed = before
 
     def _keep(self) -> None:
-        while not self._ended.wait(self.pace.renew):
+        """Once it is doubtful it stays so: another may have been here meanwhile."""
+        while not self._ended.wait(self.pace.renew) and not self._doubtful():
             with contextlib.suppress(BackupError):  # `check` knows
                 self._renew()
 
@@ -128,3 +132,8 @@ class Lease:
                 return
             self.told("waiting for another command, or for the end of what a dead one left")
             time.sleep(self.pace.renew / 10)
+
+
+def _seconds() -> float:
+    """Of a clock that goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from postrider.model.ports import Clock
 from postrider.ops.backup import bodies, databases, keys
-from postrider.ops.backup.place import BackupError, Place, Progress, fetch_whole
-from postrider.ops.backup.shelf import Manifest, Shelf
+from postrider.ops.backup.place import BackupError, Place, Progress, fetch_whole, side_by_side
+from postrider.ops.backup.shelf import HeldPack, Manifest, Shelf
 from postrider.store import directory, kind
 from postrider.store.backup import DatabaseFile
 from postrider.store.maildir import ROOT
@@ -83,9 +83,12 @@ class Restore:
             done += octets
             self.progress("restore", done, total)
 
-        for held in manifest.packs:
+        def fetch(held: HeldPack) -> None:
             target = pack_path(directory.packs_directory(draft), held.id)
-            fetch_whole(self.place, held.file, target, (held.length, held.sha256), told)
+            fetch_whole(self.place, held.file, target, (held.length, held.sha256), lambda _: None)
+
+        for held, _ in side_by_side(self.place.lanes, fetch, manifest.packs):
+            told(held.length)
         keys.restore(self.place, name, manifest.keys, draft)
         database = directory.database_path(draft)
         databases.fetch(self.place, name, manifest, database, told)

@@ -165,9 +165,10 @@ def test_of_many_at_once_never_two_are_alone(bucket):
 
 def test_who_was_not_heard_of_decides_nothing(bucket):
     """Another may have taken it for dead: it neither finishes a backup nor removes anything."""
-    place = Bucket(bucket, pace=Pace(doubt=-1))
+    place = Bucket(bucket, pace=Pace(renew=0.1, doubt=0.05))
     place.write("one", b"")
     with place.alone():
+        time.sleep(0.25)  # it is not heard of again either
         with pytest.raises(BackupError, match="did not answer"):
             place.conclude("manifest", b"")
         with pytest.raises(BackupError, match="did not answer"):
