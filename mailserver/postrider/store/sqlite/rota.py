@@ -29,9 +29,9 @@ class Portion:
 
     def took(self, seconds: float) -> None:
         """A portion of this size took so long."""
-        if seconds > LITTLE:
-            self._size = max(self._size * max(LITTLE / seconds, 1 / 4), self._least)
-        elif seconds < LITTLE / 2:
+        if seconds > LITTLE / 2:  # half of it is aimed at: now and then one takes twice as long as the last
+            self._size = max(self._size * max(LITTLE / 2 / seconds, 1 / 4), self._least)
+        elif seconds < LITTLE / 4:
             self._size = min(self._size * 1.25, self._most)
 
 
