@@ -215,7 +215,7 @@ async def test_a_lost_database_is_made_again_afterwards(data, options, sealed, c
     assert seen(data) == []
 
 
-@pytest.mark.parametrize("most", [1, pytest.param(8, marks=pytest.mark.crash)])
+@pytest.mark.parametrize("most", [1, pytest.param(3, marks=pytest.mark.crash)])
 async def test_killed_at_any_step_it_loses_nothing_and_goes_on(data, options, sealed, clock, monkeypatch, most):
     monkeypatch.setattr("postrider.store.sqlite.encryption._MOST", 4)
     monkeypatch.setattr("postrider.store.sqlite.clear._ENOUGH", 10)
