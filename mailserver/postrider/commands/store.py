@@ -33,7 +33,13 @@ def verify(data: Data, *, quiet: Quiet = False) -> None:
     if done.problems:
         typer.echo(f"postrider-server: {len(done.problems)} things are wrong", err=True)
         raise typer.Exit(1)
-    typer.echo("all is well")
+    if done.unopened:
+        typer.echo(
+            f"{counted(done.unopened, 'record')} cannot be opened: the master key of their accounts' keys is not here."
+            " Only their checksums were looked at.",
+            err=True,
+        )
+    typer.echo("all else is well" if done.unopened else "all is well")
 
 
 @app.command()

@@ -60,6 +60,12 @@ def test_all_that_has_the_name_goes_without_any_master_key(sealed):
     assert len(list(key_files(sealed))) == 2
 
 
+def test_what_cannot_be_opened_is_not_said_to_be_well(sealed):
+    done = CliRunner().invoke(app, ["store", "verify", "--data", str(sealed)])
+    assert (done.exit_code, "master key of their accounts' keys is not here" in done.output) == (0, True)
+    assert done.output.splitlines()[-1] == "all else is well"
+
+
 def test_who_is_not_there(sealed):
     run(sealed, "--yes")
     code, said = run(sealed, "--yes")

@@ -300,9 +300,9 @@ async def test_verify_authenticates_with_keys_and_looks_at_checksums_without(dat
     store = open_local(data, sealed)
     await store.writer.commit(letter(ALICE, BOB))
     await store.close()
-    for ring in (keyring(data, MASTERS), keyring(data)):
+    for ring, unopened in ((keyring(data, MASTERS), 0), (keyring(data), 3)):
         done = stores.verify(data, lambda *_: None, ring)
-        assert (done.problems, done.dead) == ([], [])
+        assert (done.problems, done.dead, done.unopened) == ([], [], unopened)
     # Bob's key where Alice's was: records are whole, and mean nothing.
     ring = keyring(data, MASTERS)
     hers, his = (next(id_ for id_, name in ring.owners().items() if name == who) for who in (ALICE, BOB))

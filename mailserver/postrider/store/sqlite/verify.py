@@ -12,7 +12,7 @@ from typing import Any
 from postrider.store import directory, framing
 from postrider.store.blobs import BlobReader, Moved, Place
 from postrider.store.journal import unpack_about
-from postrider.store.keys import DataKey, KeyMissing, Keys
+from postrider.store.keys import DataKey, KeyMissing, Keys, Shredded
 from postrider.store.maildir import ROOT
 from postrider.store.pack_files import check_frames, pack_ids, pack_path, read_frames, read_padding
 from postrider.store.records import KEY_NONE, KIND_BODY, KIND_JOURNAL, BadRecord
@@ -103,11 +103,15 @@ _SUMS: tuple[tuple[str, str], ...] = (
 
 @dataclass(slots=True)
 class Verified:
-    """What was looked at, and what is wrong with it. `dead`: damage in octets that nothing needs any more."""
+    """What was looked at, and what is wrong with it. `dead`: damage in octets that nothing needs any more.
+
+    `unopened` records are encrypted under keys that cannot be had here: only their checksums were looked at.
+    """
 
     packs: int = 0
     records: int = 0
     octets: int = 0
+    unopened: int = 0
     problems: list[str] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
 
@@ -178,7 +182,7 @@ class Verification:
                     continue
                 self._done.records += 1
                 self._done.octets += found.header.length
-                wrong = _wrong(fd, found, self._keys)
+                wrong = self._wrong(fd, found)
                 row, digest = rows.pop(found.start, (0, found.header.hash))
                 if wrong or digest != found.header.hash:
                     damage = Damage(pack, found.start, wrong or "another body lies there")
@@ -192,6 +196,16 @@ class Verification:
         for start, (row, _) in rows.items():
             if self._rows_in(pack).get(start, (0, b""))[0] == row:
                 self._tell(f"body {row}: no record begins at {start} of pack {pack}")
+
+    def _wrong(self, fd: int, found: Found) -> str:
+        """What is wrong with a record, "" when nothing is. Without its key a sealed one is as good as its checksums."""
+        try:
+            return _unlike(fd, found, self._keys)
+        except KeyMissing as error:
+            self._done.unopened += not isinstance(error, Shredded)  # that is as it should be
+        except BadRecord as error:
+            return str(error)
+        return _torn(fd, found)
 
     def _is_needed(self, found: Found) -> bool:
         """Whether a record is one of the journal's that a rebuild would read."""
@@ -242,19 +256,14 @@ class Verification:
             self._done.problems.append(problem)
 
 
-def _wrong(fd: int, found: Found, keys: Keys) -> str:
-    """What is wrong with a record, "" when nothing is. Without its key a sealed one is as good as its checksums."""
+def _unlike(fd: int, found: Found, keys: Keys) -> str:
+    """Whether a record is not what its header says. Raises BadRecord, KeyMissing."""
     header = found.header
-    try:
-        read_padding(fd, found.start, header)
-        if header.key_id != KEY_NONE:
-            digest = _authenticated(fd, found, keys(header.key_id))
-        else:
-            digest = _digest(read_frames(fd, found.start, header, found.frames))
-    except KeyMissing:
-        return _torn(fd, found)
-    except BadRecord as error:
-        return str(error)
+    read_padding(fd, found.start, header)
+    if header.key_id != KEY_NONE:
+        digest = _authenticated(fd, found, keys(header.key_id))
+    else:
+        digest = _digest(read_frames(fd, found.start, header, found.frames))
     kind = "body" if header.kind == KIND_BODY else "journal record"
     return "" if digest == header.hash else f"the {kind} does not have the hash that its record says"
 
