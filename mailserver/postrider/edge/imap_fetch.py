@@ -160,8 +160,8 @@ async def _send_rows(session: ImapSession, plan: Plan, rows: Sequence[tuple[int,
                 failures.add(b"UNKNOWN-CTE")
                 continue
             await _collect(session, plan, number, letter, lines)
-        except StoreError:
-            session.deps.events.emit("server.failure", listener="imap", uid=row.uid, exc_info=True)
+        except StoreError as error:
+            session.note(error, uid=row.uid)
             if session.sent != sent:  # half a response is out: nothing that follows could be understood
                 session.link.abort()
                 raise ConnectionAbortedError("a message could not be read to its end") from None

@@ -257,7 +257,7 @@ class ImapSession:
         except StoreError as error:
             code, text = REFUSALS[error.reason]
             if error.reason in (Reason.WRITE_FAILED, Reason.UNAVAILABLE, Reason.FENCED):
-                self.deps.events.emit("server.failure", listener="imap", exc_info=True)
+                self.note(error)
             self.refuse(str(error) if error.reason is Reason.INVALID and str(error) != error.reason else text, code)
         except LostCount:
             self.refuse("The mailbox was changed too much")
@@ -265,6 +265,14 @@ class ImapSession:
             self.engine.answer(Status.BAD, "No such message")
         if self.dismissed:
             self.engine.bye(self.dismissed)
+
+    def note(self, error: StoreError, **fields: object) -> None:
+        """For the log: what the store cannot do. Of what it cannot read it knows why, anything else has a stack."""
+        if error.reason is Reason.UNAVAILABLE:
+            who = self.user_or_none.account if self.user_or_none else ""
+            self.deps.events.emit("store.unavailable", account=who, reason=str(error), **fields)
+        else:
+            self.deps.events.emit("server.failure", listener="imap", exc_info=error, **fields)
 
     def dismiss(self, text: str) -> None:
         """End the session: at once, or after the command under way."""

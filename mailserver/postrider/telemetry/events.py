@@ -49,6 +49,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "store.slow_sync": (logging.WARNING, "syncs of this disk are slow; every accepted message waits for one"),
     "store.no_space": (logging.ERROR, "free space is below the floor: new mail is answered 452 until there is more"),
     "store.write_failed": (logging.ERROR, "a write failed; its batch was refused with 451"),
+    "store.unavailable": (logging.ERROR, "mail cannot be read or stored now; reason says why"),
     "store.damaged": (logging.ERROR, "packs are missing or too short: bodies in them cannot be read"),
     "maildir.left": (logging.WARNING, "a file in a Maildir could not be taken in and stays there; reason says why"),
     "maildir.failed": (logging.ERROR, "an account's Maildir could not be brought up to date; it is tried again"),

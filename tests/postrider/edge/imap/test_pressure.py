@@ -66,7 +66,8 @@ async def test_a_damaged_message_does_not_hide_the_others(connect, tmp_path, log
             b"* 1 FETCH (UID 1 BODY[] {5016}\r\n", b"* 3 FETCH (UID 3 BODY[] {5016}\r\n"
         ]  # fmt: skip
         assert b"NO [UNAVAILABLE] Some messages could not be read" in lines[-1]
-        assert "server.failure" in log.getvalue()
+        assert '"uid":2,"event":"store.unavailable"' in log.getvalue()
+        assert "Traceback" not in log.getvalue()
         lines = await one.ask("UID SEARCH NOT BODY third")
         assert lines[0] == b"* SEARCH 1\r\n"
         assert b"OK Done, but for 1 that could not be read" in lines[-1]
