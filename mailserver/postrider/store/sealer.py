@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,19 +49,28 @@ class Copies:
     unreadable: list[tuple[Clear, str]] = field(default_factory=list)
 
 
-class Pace:
-    """Leaves the processor to others: rests as long as what was done took, and longer while they commit."""
+class Stopped(Exception):
+    """The writer ends: what was under way is begun anew at its next start."""
 
-    def __init__(self, clock: Clock, sleep: Callable[[float], None], commits: Callable[[], int]) -> None:
+
+class Pace:
+    """Leaves the processor to others: rests half as long as what was done took, and far longer while they commit."""
+
+    def __init__(
+        self, clock: Clock, sleep: Callable[[float], None], commits: Callable[[], int], stopping: threading.Event
+    ) -> None:
         """`commits` grows with each batch."""
         self._clock = clock
         self._sleep = sleep
         self._commits = commits
+        self._stopping = stopping
         self._seen = commits()
         self._since = clock.monotonic()
 
     def rest(self) -> None:
-        """To be called after every few milliseconds of work."""
+        """To be called after every few milliseconds of work. Raises Stopped."""
+        if self._stopping.is_set():
+            raise Stopped
         seen = self._commits()
         took = self._clock.monotonic() - self._since
         self._sleep(took * (_QUIET if seen == self._seen else _BUSY))
@@ -78,7 +88,7 @@ class Sealer:
     now: int
 
     def run(self) -> Copies:
-        """Copy and sync. Raises OSError, SyncFailed."""
+        """Copy and sync. Raises OSError, SyncFailed, Stopped."""
         copies = Copies()
         room = sum(largest(clear.size, len(meta.KNOWN)) for clear, _ in self.wanted)
         file = PackFile.create(self.directory, self.target, FRAME + room, self.now)

@@ -25,6 +25,7 @@ from postrider.store.open import keyring, open_local
 from postrider.store.pack_files import pack_ids
 from postrider.store.records import KEY_NONE, KIND_BODY
 from postrider.store.sqlite.committer import SqliteCommitter
+from postrider.store.sqlite.rota import Portion
 from postrider.store.survey import read_pack
 from postrider.store.values import account_of
 from postrider.telemetry.metrics import Metrics
@@ -91,6 +92,7 @@ def fill(data, options):
 def turn(committer, clock):
     committer._upkeep.compaction.join()
     committer._upkeep.encryption.join()
+    committer._upkeep._journal.join()
     clock.seconds += 61
     committer.between()
 
@@ -345,14 +347,20 @@ async def test_a_large_database_is_cleaned_at_the_next_start(data, options, seal
     assert told.names() == []
 
 
-async def test_a_body_that_cannot_be_read_is_told_and_stays(data, options, sealed, clock, told):
-    fill(data, options)
+def damaged(data):
+    """The pack in which a body of three messages is damaged now."""
     db = apsw.Connection(str(data / "mail.db"))
     pack, start = db.execute("SELECT pack, start FROM blob WHERE id = 3").fetchone()
     db.close()
     with (data / "packs" / f"{pack:08d}.pack").open("r+b") as file:
         file.seek(start + 500)
         file.write(b"?!?")
+    return pack
+
+
+async def test_a_body_that_cannot_be_read_is_told_and_stays(data, options, sealed, clock, told):
+    fill(data, options)
+    pack = damaged(data)
     committer = SqliteCommitter(data, sealed)
     until(committer, clock, finished(committer))
     committer.close()
@@ -396,6 +404,119 @@ async def test_packs_of_journal_alone_go_too(data, options, sealed, clock):
     committer.close()
     assert seen(data) == []
     assert sum(path.stat().st_size for path in (data / "packs").glob("*.pack")) < 9_000_000
+
+
+async def test_mail_that_is_being_cleared_away_is_waited_for(data, options, sealed, clock):
+    committer = SqliteCommitter(data, options)
+    for first in range(0, 200, 20):
+        committer.commit([letter(number, CAROL) for number in range(first, first + 20)])
+    committer.commit([letter(1, ALICE), t.Release(CAROL)])
+    committer.close()
+    committer = SqliteCommitter(data, sealed)
+    committer._upkeep._removal.portion = Portion(1, 1)  # it takes longer than all that is to be encrypted
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+
+
+async def test_what_the_journal_has_of_mail_that_is_gone_goes_too(data, options, sealed, clock, told):
+    committer = SqliteCommitter(data, options)
+    for first in range(0, 120, 20):
+        committer.commit([letter(number, ALICE) for number in range(first, first + 20)])
+    every = tuple(range(1, 121))
+    committer.commit([t.SetFlags(ALICE, INBOX, every, t.FlagChange.ADD, 8), t.Expunge(ALICE, INBOX, every)])
+    committer._packs.begin_next(NOON)
+    for number in range(40):
+        committer.commit([t.PutThing(ALICE, "sieve", f"{number}", b"keep;" * 2000)])
+    until(committer, clock, lambda: not clear_bodies(data))
+    committer.close()
+    assert seen(data)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+    assert told.names() == ["store.encrypting", "store.encrypted"]
+
+
+class Killed(BaseException):
+    """The process came no further."""
+
+
+def killed(_):
+    raise Killed
+
+
+async def test_a_start_that_was_killed_over_a_large_database_is_the_last_that_tries(
+    data, options, sealed, clock, told, monkeypatch
+):
+    monkeypatch.setattr("postrider.store.sqlite.encryption._QUICK", 4096)
+    fill(data, options)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    told.events.clear()
+    with monkeypatch.context() as patched:
+        patched.setattr("postrider.store.sqlite.database.write_anew", killed)
+        with pytest.raises(Killed):
+            SqliteCommitter(data, sealed)
+        committer = SqliteCommitter(data, sealed)
+        until(committer, clock, finished(committer))
+        committer.close()
+    assert told.names() == ["store.encryption_waits"]
+    assert not is_done(data)
+    stores.compact(data, sealed, 0.2)
+    assert told.names()[-1] == "store.encrypted"
+    assert is_done(data)
+
+
+async def test_a_database_too_large_for_a_start_waits_for_a_tool(data, options, sealed, clock, told, monkeypatch):
+    for limit in ("_QUICK", "_AT_START"):
+        monkeypatch.setattr(f"postrider.store.sqlite.encryption.{limit}", 4096)
+    fill(data, options)
+    for _ in range(2):
+        committer = SqliteCommitter(data, sealed)
+        until(committer, clock, finished(committer))
+        committer.close()
+    assert told.names() == ["store.encrypting", "store.encryption_waits", "store.encryption_waits"]
+    assert not is_done(data)
+    stores.compact(data, sealed, 0.2)
+    assert is_done(data)
+
+
+async def test_a_body_that_cannot_be_read_is_not_forgotten_for_a_large_database(
+    data, options, sealed, clock, told, monkeypatch
+):
+    monkeypatch.setattr("postrider.store.sqlite.encryption._QUICK", 4096)
+    fill(data, options)
+    damaged(data)
+    for _ in range(2):
+        committer = SqliteCommitter(data, sealed)
+        until(committer, clock, finished(committer))
+        committer.close()
+    assert told.events[-1][1]["unreadable"] == 3
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert told.names()[-2:] == ["store.encrypting", "store.encryption_waits"]
+
+
+async def test_a_writer_that_ends_does_not_wait_for_it(data, options, sealed, clock, monkeypatch):
+    monkeypatch.setattr("postrider.store.sqlite.clear._ROWS", 1)
+    fill(data, options)
+    rests = []
+
+    def ends_meanwhile(_):
+        rests.append(committer)
+        committer._upkeep.encryption._stopping.set()
+
+    committer = SqliteCommitter(data, replace(sealed, sleep=ends_meanwhile))
+    until(committer, clock, lambda: rests)
+    committer.close()
+    assert len(rests) == 1
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
 
 
 @pytest.mark.crash

@@ -226,6 +226,7 @@ async def test_rows_are_worth_nothing_in_another_place_nor_in_the_clear(data, se
         await store.writer.commit(letter(ALICE, cached=b"\1\2\3\4" + word, enqueue=()))
     await store.close()
     db = apsw.Connection(str(data / "mail.db"))
+    db.setbusytimeout(10_000)
     db.execute("UPDATE email SET cached = (SELECT cached FROM email WHERE id = 2) WHERE id = 1")
     db.execute("UPDATE email SET cached = x'01020304' WHERE id = 2")
     store = open_local(data, sealed)

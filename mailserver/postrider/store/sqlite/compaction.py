@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,7 +222,7 @@ class Compaction:
             for (pack,) in rows:
                 pack_path(self._packs.directory, pack).unlink(missing_ok=True)
             sync_directory(self._packs.directory)
-            self._transact(lambda run: _forget(run, rows))
+            self._transact(lambda run: forget(run, rows))
 
 
 def clear_away(db: apsw.Connection, directory: Path) -> None:
@@ -258,5 +258,6 @@ def _point(run: Running, moves: list[Move]) -> None:
         run.db.execute("UPDATE pack SET dead = dead + ? WHERE id = ?", (row[0], move.pack))
 
 
-def _forget(run: Running, packs: list[Any]) -> None:
+def forget(run: Running, packs: Sequence[tuple[int]]) -> None:
+    """Files of packs are gone."""
     run.db.executemany("DELETE FROM pack WHERE id = ?", packs)

@@ -48,6 +48,11 @@ def open_checkpointer(path: Path) -> apsw.Connection:
     return db
 
 
+def size(db: apsw.Connection) -> int:
+    """Octets of a database, what is free in it too."""
+    return int(str(db.pragma("page_count"))) * PAGE_SIZE
+
+
 def write_anew(path: Path) -> None:
     """Write all that is in the database into new pages, so that nothing old is left in free space. Raises apsw.Error.
 

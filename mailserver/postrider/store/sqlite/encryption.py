@@ -8,6 +8,7 @@ free space. A crash at any point leaves every row with a record, and the next st
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from postrider.store.records import FILE_HEADER
 from postrider.store.sealer import Copies, Copy, Pace, Sealer
 from postrider.store.sqlite import clear, database
 from postrider.store.sqlite.clear import Look, Round
-from postrider.store.sqlite.compaction import Compaction
+from postrider.store.sqlite.compaction import Compaction, forget
 from postrider.store.sqlite.hands import Hands, Store
 from postrider.store.sqlite.repoint import repoint
 from postrider.store.sqlite.rota import IDLE, SOON
@@ -32,13 +33,15 @@ from postrider.store.writer import Options
 
 #: Rows of `journal`: how far it is, and the snapshot that has nothing in the clear.
 _STAGE, _SNAPSHOT = "encrypted", "encrypted_from"
-#: Of the first: under way; all but the database's free space; done.
-_BEGUN, _LEFTOVERS, _DONE = 1, 2, 3
+#: Of the first: under way; all but the database's free space; done; a start has begun with that space.
+_BEGUN, _LEFTOVERS, _DONE, _TRIED = 1, 2, 3, 4
 #: Seconds of a slice between two batches, and copies of one at most.
 _SLICE = 0.008
 _MOST = 200
-#: Octets of a database that is written anew while the server runs: half a second. A larger one waits for a start.
-_QUICK = 32 * 1024 * 1024
+#: Octets of a database that is written anew while the server runs (half a second), and at a start, which is killed when
+#: it takes long.
+_QUICK, _AT_START = 32 * 1024 * 1024, 1024 * 1024 * 1024
+_WHEN = "`store compact`, or up to 1 GiB the server's next start, which write the database anew, with no free space"
 #: Seconds between two looks at what others are to do first.
 _LATER = 1.0
 
@@ -55,6 +58,7 @@ class Encryption:
         self._hands = hands
         self._options = options
         self._aside = Aside("store-encryption")
+        self._stopping = threading.Event()
         self._step: Callable[[], float] | None = self._begin
         self._at = 0.0
         #: Whether the packs must stay as they are for now.
@@ -100,13 +104,35 @@ class Encryption:
 
     def begin(self) -> None:
         """At the start of a writer, before it serves: what only an idle database allows. Raises what `step` does."""
-        if self._store.sealing.on and self._noted(_STAGE) == _LEFTOVERS:
+        stage = self._noted(_STAGE)
+        if not self._store.sealing.on:
+            return
+        if stage == _LEFTOVERS and database.size(self._store.db) <= _AT_START:
+            self._hands.transact(lambda run: _note(run, _STAGE, _TRIED))  # whoever takes too long to start is killed
             self._step = self._write_anew
             self.step()
+        elif stage in (_LEFTOVERS, _TRIED):
+            self._wait_for(_WHEN)
+        elif not self._ever():
+            self._finish()
+
+    def complete(self) -> None:
+        """For a tool, which may take its time: what a start was too short for. Raises what `step` does."""
+        if self._store.sealing.on and self._noted(_STAGE) in (_LEFTOVERS, _TRIED):
+            if self._step != self._empty_wal:
+                self._step = self._write_anew
+            while self._step is not None:
+                self._options.sleep(self.waits())
+                self.step()
 
     def join(self) -> None:
         """Wait for the thread."""
         self._aside.join()
+
+    def stop(self) -> None:
+        """Have the thread end what it does; the next start begins with it anew."""
+        self._stopping.set()
+        self.join()
 
     def _then(self, step: Callable[[], float], rest: float = 0.0) -> float:
         self._step = step
@@ -119,20 +145,21 @@ class Encryption:
     # -- how much there is -----------------------------------------------------------------------------------------
 
     def _begin(self) -> float:
-        if self._noted(_STAGE) in (_LEFTOVERS, _DONE):
+        if self._noted(_STAGE) in (_LEFTOVERS, _DONE, _TRIED):
             self._step = None
             return 0.0
         if not self._ever():
             return self._finish()
         self._keys, self._round, self._unreadable = {}, Round(), 0
-        path, pace = self._store.path, self._pace()
-        return self._start(lambda: clear.count(path, pace.rest), self._counted)
+        return self._start(self._count, self._counted)
+
+    def _count(self) -> int:
+        return clear.count(self._store.path, self._pace().rest)
 
     def _counted(self) -> float:
         self._left = self._aside.take()
         self._show()
-        if self._left:
-            self._note_begun()
+        self._note_begun()  # without a message too: journal and free space may have something of those that are gone
         self._table = next(iter(clear.TABLES))
         return self._then(self._look_for_some)
 
@@ -219,7 +246,7 @@ class Encryption:
         target, self._target = self._target, 0
         if target:
             pack_path(self._store.packs.directory, target).unlink(missing_ok=True)
-            self._hands.transact(lambda run: _forget(run, target))
+            self._hands.transact(lambda run: forget(run, [(target,)]))
 
     def _point(self) -> float:
         if not self._copies:
@@ -256,9 +283,11 @@ class Encryption:
     def _rows_done(self) -> float:
         if None in self._keys.values():  # keys are missing, or accounts are being cleared away
             return self._then(self._begin, IDLE)
+        if self._one("SELECT 1 FROM doomed"):  # the snapshot would have them as they were
+            return self._then(self._rows_done, _LATER)
         self._left = self._unreadable
         self._show()
-        if self._noted(_STAGE) == _BEGUN and (self._pointed or not self._noted(_SNAPSHOT)):
+        if self._pointed or not self._noted(_SNAPSHOT):
             self._clear_batch = self._store.journal.batch
             return self._then(self._want_snapshot)
         return self._then(self._look_at_packs)
@@ -289,10 +318,6 @@ class Encryption:
         dirty = {pack for pack, clean in found.items() if not clean}
         if not dirty:
             return self._packs_done()
-        if not self._noted(_SNAPSHOT):  # no row, but what is left of mail that is gone
-            self._note_begun()
-            self._clear_batch = store.journal.batch
-            return self._then(self._want_snapshot)
         if store.packs.pack in dirty:
             store.packs.begin_next(int(self._hands.clock.now()))
         self._compaction.unclean = dirty
@@ -309,12 +334,9 @@ class Encryption:
         return self._then(self._look_at_packs)
 
     def _packs_done(self) -> float:
-        if self._noted(_STAGE) != _BEGUN:
-            return self._finish()
-        size = int(str(self._store.db.pragma("page_count"))) * database.PAGE_SIZE
-        if size > _QUICK:
+        if database.size(self._store.db) > _QUICK:
             self._hands.transact(lambda run: _note(run, _STAGE, _LEFTOVERS))
-            self._wait_for("the server's next start: a large database is written anew then, with nothing in free space")
+            self._wait_for(_WHEN)
             self._step = None
             return 0.0
         return self._then(self._write_anew)
@@ -323,12 +345,19 @@ class Encryption:
 
     def _write_anew(self) -> float:
         database.write_anew(self._store.path)
+        if self._noted(_STAGE) == _TRIED:  # nobody killed us
+            self._hands.transact(lambda run: _note(run, _STAGE, _LEFTOVERS))
         return self._then(self._empty_wal)
 
     def _empty_wal(self) -> float:
         """Its file still has pages from before. A reader may be in the way for a moment."""
         if not database.truncate_wal(self._store.db):
             return self._then(self._empty_wal, _LATER)
+        return self._start(self._count, self._counted_last)
+
+    def _counted_last(self) -> float:
+        self._left = self._unreadable = self._aside.take()
+        self._show()
         return self._finish()
 
     def _finish(self) -> float:
@@ -336,16 +365,15 @@ class Encryption:
         if self._noted(_STAGE):
             damaged = sorted(self._compaction.damaged)
             self._emit("store.encrypted", unreadable=self._unreadable, damaged_packs=damaged)
-        if not self._unreadable:
-            self._hands.transact(lambda run: _note(run, _STAGE, _DONE))
+        stage = _BEGUN if self._unreadable else _DONE
+        self._hands.transact(lambda run: _note(run, _STAGE, stage))
         self._step = None
         return 0.0
 
     # -- small things ----------------------------------------------------------------------------------------------
 
     def _pace(self) -> Pace:
-        journal = self._store.journal
-        return Pace(self._hands.clock, self._options.sleep, lambda: journal.batch)
+        return Pace(self._hands.clock, self._options.sleep, lambda: self._store.journal.batch, self._stopping)
 
     def _wait_for(self, reason: str) -> None:
         if not self._told_waits:
@@ -370,7 +398,3 @@ class Encryption:
 
 def _note(run: Running, name: str, value: int) -> None:
     run.db.execute("INSERT OR REPLACE INTO journal (name, value) VALUES (?, ?)", (name, value))
-
-
-def _forget(run: Running, pack: int) -> None:
-    run.db.execute("DELETE FROM pack WHERE id = ?", (pack,))

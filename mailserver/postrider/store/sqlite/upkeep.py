@@ -37,7 +37,9 @@ class Upkeep:
         self._snapshot_end = 0
         #: Rows of removed folders are still to be cleared away.
         self.doomed = True
-        self._removal = Job("removal", lambda: 0.0 if self.doomed else IDLE, self._remove, Portion(1000, 20))
+        self._removal = Job(
+            "removal", lambda: 0.0 if self.doomed else IDLE, lambda: self.in_order(self._clear), Portion(1000, 20)
+        )
         self._rota = Rota(
             (
                 Job("journal", self._until_journal, lambda: self.in_order(self._keep_journal)),
@@ -68,7 +70,7 @@ class Upkeep:
     def close(self) -> None:
         """End what is under way; the journal is whole in the packs then, unless the disk is full."""
         self.compaction.join()
-        self.encryption.join()
+        self.encryption.stop()
         self._journal.join()
         if self.in_order(self._bring_journal):
             self.in_order(self._journal.close)
@@ -79,7 +81,7 @@ class Upkeep:
             work()
         except (SyncFailed, apsw.IOError) as error:
             self._hands.fatal(error)
-        except (OSError, apsw.FullError) as error:
+        except (OSError, apsw.Error) as error:  # a damaged page of the database is no reason to serve nobody
             self._hands.failed(error)
             return False
         return True
@@ -96,6 +98,7 @@ class Upkeep:
             while compaction.running:
                 compaction.join()
                 self._step_compaction()
+        self.encryption.complete()
 
     # -- the journal -----------------------------------------------------------------------------------------------
 
@@ -152,8 +155,9 @@ class Upkeep:
     # -- encryption, compaction and removal ----------------------------------------------------------------------------
 
     def _until_encryption(self) -> float:
-        one_at_a_time = self.compaction.running and not self.encryption.holds_packs
-        return SOON if one_at_a_time else self.encryption.waits()
+        # Compaction that waits for the journal looks around first: what it looks at must not go on without that.
+        compacts = self.compaction.running or self._look_behind > 0
+        return SOON if compacts and not self.encryption.holds_packs else self.encryption.waits()
 
     def _until_compaction(self) -> float:
         if self.encryption.holds_packs:
@@ -176,12 +180,6 @@ class Upkeep:
 
     def _step_compaction(self) -> bool:
         return self.compaction.step(self._hands.clock.monotonic(), int(self._hands.clock.now()))
-
-    def _remove(self) -> bool:
-        if self.in_order(self._clear):
-            return True
-        self.doomed = False  # it waits until there is room
-        return False
 
     def _clear(self) -> None:
         self.doomed = self._hands.clear(self._removal.portion.size)
