@@ -80,8 +80,12 @@ def take(
 def list_backups(where: Where) -> None:
     """List the backups, oldest first."""
     with told(), Progress(quiet=True) as progress:
-        for name, manifest in backups.listed(backups.place(where, progress.tell)):
+        place = backups.place(where, progress.tell)
+        rows = backups.listed(place)
+        for name, manifest in rows:
             typer.echo(f"{name}  {size(manifest.length):>10}  schema {manifest.schema}  release {manifest.version}")
+        if not rows:
+            typer.echo(f"there is no finished backup in {place.title}", err=True)
 
 
 @app.command()

@@ -86,7 +86,7 @@ class Bucket:
 
     def _store(self, bucket: str, prefix: str, patience: _Patience) -> S3Store:
         """A client that tries again after 5xx, 429 and lost connections."""
-        endpoint = next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
+        endpoint = _endpoint()
         client: ClientConfig = {
             "allow_http": endpoint.lower().startswith("http://"),
             "connect_timeout": "10s",
@@ -294,7 +294,13 @@ def _what(error: Exception) -> str:
             return meaning
     if status := _STATUS.search(text):
         return f"the server answers {status[1]}"
-    return f"the server cannot be reached: {text.rpartition(' - ')[2]}"
+    where = _endpoint().rpartition("@")[2] or "the server"
+    return f"{where} cannot be reached: {text.rpartition(' - ')[2]}"
+
+
+def _endpoint() -> str:
+    """Where the environment says that the bucket is; "" is Amazon's own."""
+    return next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
 
 
 def _code(error: Exception) -> str:

@@ -326,6 +326,16 @@ async def test_damage_is_found(tmp_path, data, place, take, restore, problems):
 
 
 @everywhere
+async def test_what_was_damaged_and_removed_is_copied_again(data, place, take, problems):
+    taken = take(data)
+    pack = taken.manifest.packs[0].file
+    place.remove([pack])
+    assert len(problems()) == 1
+    assert take(data).manifest.packs == taken.manifest.packs
+    assert problems() == []
+
+
+@everywhere
 async def test_wrapped_keys_are_in_it(tmp_path, data, place, take, restore, problems):
     (data / "keys").mkdir()
     (data / "keys/0000000a").write_bytes(b"wrapped")
