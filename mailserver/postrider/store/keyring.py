@@ -141,17 +141,21 @@ class Keyring:
                     missing.setdefault(wrapped.master, []).append(wrapped.account)
         return Rotated(count, {master: tuple(accounts) for master, accounts in missing.items()})
 
-    def shred(self, ids: Iterable[int]) -> None:
-        """Nobody can read any more what these keys sealed. Raises OSError, SyncFailed."""
+    def shred(self, ids: Iterable[int]) -> list[str]:
+        """Nobody can read any more what these keys sealed; whose they were. Raises OSError, SyncFailed."""
+        owners: list[str] = []
         with self._changing:
             there = [id_ for id_ in ids if self._path(id_).exists()]
             for id_ in there:
                 with self._path(id_).open("r+b") as file:
+                    wrapped = _unpack(file.read())
+                    owners.append(wrapped.account if wrapped else f"{id_:08x}")
                     _overwrite(file.fileno())
                 self._path(id_).unlink()
                 self._opened.pop(id_, None)
             if there:
                 sync_directory(self._directory)
+        return owners
 
     def _open(self, id_: int) -> DataKey:
         wrapped = self._read(id_)

@@ -58,6 +58,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
         logging.ERROR,
         "a master key of the store is missing or another one: these accounts are not available, all others are",
     ),
+    "store.shredded": (logging.INFO, "keys of accounts were overwritten and removed: their mail is gone for good"),
     "store.encrypting": (logging.INFO, "messages from before encryption was switched on begin to be encrypted"),
     "store.encrypted": (
         logging.INFO,
@@ -70,7 +71,7 @@ EVENTS: Mapping[str, tuple[int, str]] = {
     "search.rebuilt": (logging.INFO, "the search index is made anew, searches scan meanwhile; reason says why"),
     "search.damaged": (logging.WARNING, "the search index is damaged and thrown away"),
     "search.unread": (logging.ERROR, "a search could not read messages and answered without them; uid is one of them"),
-    "search.unusable": (logging.WARNING, "the search index could not be read: the search scanned instead"),
+    "search.unusable": (logging.WARNING, "a search index cannot be used now: messages are looked through instead"),
     "store.fatal": (logging.CRITICAL, "a sync failed: the process group ends, nothing unsynced was acknowledged"),
 }
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import io
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from postrider.store.open import keyring, open_local
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body
+from postrider.telemetry.events import Events
 
 WORD = b"xylophonist"
 LETTER = b"Subject: " + WORD + b"\r\n\r\n" + WORD * 40 + b"\r\n"
@@ -176,6 +179,16 @@ async def test_a_removed_account_is_shredded_and_its_name_gets_another_key(data,
     assert (len(keys - now), len(now - keys)) == (1, 1)
     assert len(await rows(store, ALICE)) == 1
     await store.close()
+
+
+async def test_whose_mail_is_gone_for_good_stands_in_the_log(data, sealed):
+    log = io.StringIO()
+    store = open_local(data, replace(sealed, events=Events(log)))
+    await store.writer.commit(letter(ALICE, BOB))
+    await store.writer.commit(t.Release(ALICE))
+    await store.close()
+    shredded = [row["accounts"] for row in map(json.loads, log.getvalue().splitlines()) if "shredded" in row["event"]]
+    assert shredded == [[ALICE]]
 
 
 async def test_a_removed_account_that_is_kept_keeps_its_key(data, sealed):

@@ -71,7 +71,7 @@ class SqliteCommitter:
             self._settling = Settling(self._db, directory.database_path(path))
             self._packs.before_seal = self._settling.settle
             limit = options.wal_size // database.PAGE_SIZE
-            self._sealing = Sealing(self._db, options.keys or Keyring(path))
+            self._sealing = Sealing(self._db, options.keys or Keyring(path), self._emit)
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0

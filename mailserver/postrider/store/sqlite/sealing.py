@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import apsw
@@ -16,6 +16,10 @@ from postrider.store.meta import Incoming
 from postrider.store.transactions import Reason, StoreError
 
 
+def _silent(_event: str, **_fields: object) -> None:
+    """Tell nobody."""
+
+
 class Sealing:
     """Seals what one database's rows and bodies say.
 
@@ -23,9 +27,10 @@ class Sealing:
     row says so the key waits in `_fresh`, so that a transaction that is refused costs no second one.
     """
 
-    def __init__(self, db: apsw.Connection, keyring: Keyring) -> None:
+    def __init__(self, db: apsw.Connection, keyring: Keyring, emit: Callable[..., object] = _silent) -> None:
         self._db = db
         self._keyring = keyring
+        self._emit = emit
         self._known: dict[str, int] = {}
         self._fresh: dict[str, int] = {}
         if keyring.on:  # keys that no row names: a server was killed, or a database was lost
@@ -85,13 +90,14 @@ class Sealing:
 
     def shred(self, ids: Iterable[int]) -> None:
         """Of accounts whose rows are gone, and that is durable. Raises OSError, SyncFailed."""
-        self._keyring.shred(ids)
+        if accounts := self._keyring.shred(ids):
+            self._emit("store.shredded", accounts=accounts)
 
     def shred_doomed(self) -> None:
         """What was to be shredded when the last writer died. Raises OSError, SyncFailed."""
         rows: Any = self._db.execute("SELECT key_id FROM doomed WHERE key_id > 0").fetchall()
         if rows:
-            self._keyring.shred([id_ for (id_,) in rows])
+            self.shred([id_ for (id_,) in rows])
 
     def _noted(self, account: str) -> int:
         if account == QUEUE:
