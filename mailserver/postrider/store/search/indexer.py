@@ -16,6 +16,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import apsw
+
 from postrider.mime import parse
 from postrider.model.ports import Clock, Random
 from postrider.store.directory import free_space
@@ -42,8 +44,8 @@ LOOK_EVERY = 1.0
 #: folders up to SMALL documents do not wait.
 GONE_SECONDS = 600
 SMALL = 5000
-#: Seconds before it is looked again whether an account's key is there.
-KEY_SECONDS = 30
+#: Seconds before it is looked again whether an account's key is there, or its file can be used.
+PUT_OFF_SECONDS = 30
 #: Bytes of free space below which nothing is indexed, or that part of the disk if it is less: mail needs it more.
 FLOOR, FLOOR_PART = 512 * 1024 * 1024, 25
 
@@ -181,16 +183,26 @@ class Indexer:
             if row.key_id:
                 index.rest()
             return done
-        except KeyMissing:  # no other account waits for it
-            self._indexes.close(row.key_id)
-            self._done[row.name], self._waiting[row.name] = (row.modseq, row.key_id), 0
-            self._due[row.name] = self._ports.clock.monotonic() + KEY_SECONDS
+        except KeyMissing:
+            self._put_off(row)
             return True
         except file.DAMAGE as error:
             if not row.key_id:
                 raise
             self._damaged(row.key_id, error)
             return False
+        except (apsw.Error, OSError) as error:
+            if not row.key_id or isinstance(error, apsw.FullError):
+                raise
+            self._ports.events.emit("search.unusable", exc_info=True)
+            self._put_off(row)
+            return True
+
+    def _put_off(self, row: AccountRow) -> None:
+        """The account's file cannot be used for now: no other account waits for it."""
+        self._indexes.close(row.key_id)
+        self._done[row.name], self._waiting[row.name] = (row.modseq, row.key_id), 0
+        self._due[row.name] = self._ports.clock.monotonic() + PUT_OFF_SECONDS
 
     async def _account(self, index: Index, row: AccountRow) -> bool:
         """Index a turn's worth of each folder; True when all is covered. Raises KeyMissing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ class Readers:
         """The file that was asked for last is damaged; the indexer makes another one, unless it has already."""
         self.drop(key_id)
         if self._inode and self._present(key_id) == self._inode:
-            file.remove(self._path(key_id))
+            with contextlib.suppress(OSError):
+                file.remove(self._path(key_id))
 
     def close(self) -> None:
         """Close all."""
@@ -85,10 +87,10 @@ class Readers:
             self.drop(key_id)
 
     def _present(self, key_id: int) -> int:
-        """The inode of a file, 0 where there is none."""
+        """The inode of a file, 0 where there is none to be had."""
         try:
             return self._path(key_id).stat().st_ino
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def _path(self, key_id: int) -> Path:

@@ -295,9 +295,24 @@ async def test_mail_that_could_not_be_read_for_want_of_the_key_is_indexed_when_i
         place.ring.load(MASTERS)
         await place.work()
         assert await place.found("apple") is None
-        place.clock.seconds += indexer.KEY_SECONDS + 1
+        place.clock.seconds += indexer.PUT_OFF_SECONDS + 1
         await place.work()
         assert await place.found("apple") == [1]
+
+
+async def test_a_file_that_cannot_be_used_keeps_nobody_else_waiting(place):
+    await place.write(ALICE, "apple")
+    key_id = (await place.store.reader.account(ALICE)).key_id
+    in_the_way = file.index_path(place.directory, key_id)
+    in_the_way.mkdir(parents=True)
+    await place.write(BOB, "apple")
+    await place.work()
+    assert (await place.found("apple"), await place.found("apple", BOB)) == (None, [1])
+    assert lines(place, "search.unusable")
+    in_the_way.rmdir()
+    place.clock.seconds += indexer.PUT_OFF_SECONDS + 1
+    await place.work()
+    assert await place.found("apple") == [1]
 
 
 async def test_who_is_shredded_has_no_file(place):
