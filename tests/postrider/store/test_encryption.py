@@ -252,6 +252,24 @@ async def test_rows_are_worth_nothing_in_another_place_nor_in_the_clear(data, se
     db.close()
 
 
+async def test_a_damaged_queue_row_is_held_and_no_other_waits_for_it(data, sealed):
+    store = open_local(data, sealed)
+    await store.writer.commit(letter(enqueue=(enqueue("one@c.test"), enqueue("two@c.test"))))
+    await store.close()
+    db = apsw.Connection(str(data / "mail.db"))
+    db.execute("UPDATE queue SET prefix = CAST(prefix || x'00' AS BLOB) WHERE recipient = 'one@c.test'")
+    db.close()
+    store = open_local(data, sealed)
+    claimed = await store.writer.commit(t.Claim(EVERY_LANE, NOON, 60, 10))
+    assert [row.recipient for row in claimed] == ["two@c.test"]
+    await store.close()
+    db = apsw.Connection(str(data / "mail.db"))
+    assert [tuple(row) for row in db.execute("SELECT recipient, state FROM queue WHERE last_reply != ''")] == [
+        ("one@c.test", "held")
+    ]
+    db.close()
+
+
 async def test_a_lost_database_is_made_again(data, sealed):
     store = open_local(data, sealed)
     await store.writer.commit(letter(ALICE, BOB))

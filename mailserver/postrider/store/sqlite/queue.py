@@ -35,7 +35,10 @@ def insert(run: Running, txn: t.Intake, blob_id: int, row: t.Enqueue) -> int:
 
 
 def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
-    """Take due rows, oldest first; claims that ran out are free again. Each gets an epoch of its own."""
+    """Take due rows, oldest first; claims that ran out are free again. Each gets an epoch of its own.
+
+    One that is damaged is held, and says why.
+    """
     run.db.execute("UPDATE queue SET state = 'ready' WHERE state = 'claimed' AND claimed_until <= ?", (txn.now,))
     ids = _due(run, txn)
     if not ids:
@@ -48,7 +51,13 @@ def claim(run: Running, txn: t.Claim) -> tuple[QueueRow, ...]:
             (epoch, txn.now + txn.seconds, row_id),
         )
         row = run.one(f"SELECT {QUEUE_COLUMNS} FROM queue JOIN blob ON blob.id = blob_id WHERE queue.id = ?", row_id)
-        rows.append(_opened(run, row))
+        try:
+            rows.append(queue_row(row, run.key))
+        except BadFrame as error:  # it never can be: no other row waits for it
+            reason = f"the row cannot be read: {error}"
+            run.db.execute("UPDATE queue SET state = 'held', last_reply = ? WHERE id = ?", (reason, row_id))
+        except KeyMissing as error:
+            raise StoreError(Reason.UNAVAILABLE, f"queue row {row_id} cannot be read: {error}") from error
     return tuple(rows)
 
 
@@ -76,13 +85,6 @@ def _due(run: Running, txn: t.Claim) -> list[int]:
         else:
             heapq.heappop(destinations)
     return ids
-
-
-def _opened(run: Running, row: Any) -> QueueRow:
-    try:
-        return queue_row(row, run.key)
-    except (KeyMissing, BadFrame) as error:
-        raise StoreError(Reason.UNAVAILABLE, f"queue row {row[0]} cannot be read: {error}") from error
 
 
 def free_claims(run: Running, txn: t.FreeClaims) -> t.Done:
