@@ -107,7 +107,7 @@ def test_a_file_that_is_dropped_is_told_to_whoever_is_idle(shared):
         client.remove_flags(uid, [b"\\Seen"])
     # It was told when it was in the database: its name is made ours after that.
     wait(lambda: len(list(maildir(shared, "carl").glob("new/*.postrider-*"))), 1)
-    assert shown(shared, "carl") == {"dropped": ("new", "")}
+    wait(lambda: shown(shared, "carl"), {"dropped": ("new", "")})
 
 
 def test_what_another_program_moves_or_removes_is_put_back(shared):
