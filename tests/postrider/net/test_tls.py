@@ -43,7 +43,7 @@ class Handshakes:
         return server
 
     async def connect(self, name: str | None) -> tuple[asyncio.StreamWriter, bytes]:
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -112,7 +112,7 @@ async def test_a_bad_reload_changes_nothing(handshakes: Handshakes, served: Serv
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_old_versions_are_refused(handshakes: Handshakes) -> None:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1

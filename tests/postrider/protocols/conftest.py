@@ -233,7 +233,7 @@ class Stage:
 @pytest.fixture(scope="session")
 def stage_tls() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     authority = trustme.CA()
-    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.issue_cert("localhost").configure_cert(server)
     authority.configure_trust(client)
     return server, client

@@ -1,24 +1,10 @@
 """A place for backups: a directory, or a bucket of a real server."""
 
-import os
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 from buckets import Faults
 
 from postrider.ops.backup.bucket import Bucket
 from postrider.ops.backup.folder import Folder
-
-
-@pytest.fixture
-def tmp_path():
-    """A place whose syncs cost nothing, where the machine has one."""
-    shared = "/dev/shm"
-    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=shared if os.access(shared, os.W_OK) else None))
-    yield path
-    shutil.rmtree(path)
 
 
 @pytest.fixture

@@ -115,6 +115,12 @@ def _messages(box):
 
 
 @pytest.fixture
+def tmp_path(tmp_path_factory):
+    """On a disk: in memory two changes may come within one tick, and leave a directory the same time of change."""
+    return tmp_path_factory.mktemp("maildir")
+
+
+@pytest.fixture
 async def site(tmp_path):
     site = Site(tmp_path)
     yield site
