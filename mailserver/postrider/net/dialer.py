@@ -33,7 +33,7 @@ class TcpDialer:
         self._source = (source_address, 0) if source_address else None
         self._verifying = ssl.create_default_context(cadata=authorities)
         # Opportunistic TLS (RFC 7435): any certificate is better than none, and names prove nothing.
-        self._encrypting = ssl.create_default_context()
+        self._encrypting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._encrypting.check_hostname = False
         self._encrypting.verify_mode = ssl.CERT_NONE
 
