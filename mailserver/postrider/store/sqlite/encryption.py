@@ -38,8 +38,7 @@ _BEGUN, _LEFTOVERS, _DONE, _TRIED = 1, 2, 3, 4
 #: Seconds of a slice between two batches, and copies of one at most.
 _SLICE = 0.008
 _MOST = 200
-#: Octets of a database that is written anew while the server runs (half a second), and at a start, which is killed when
-#: it takes long.
+#: Octets of a database that is written anew while the server runs (half a second), and at a start (killed after 90).
 _QUICK, _AT_START = 32 * 1024 * 1024, 1024 * 1024 * 1024
 _WHEN = "`store compact`, or up to 1 GiB the server's next start, which write the database anew, with no free space"
 #: Seconds between two looks at what others are to do first.
@@ -108,7 +107,7 @@ class Encryption:
         if not self._store.sealing.on:
             return
         if stage == _LEFTOVERS and database.size(self._store.db) <= _AT_START:
-            self._hands.transact(lambda run: _note(run, _STAGE, _TRIED))  # whoever takes too long to start is killed
+            self._note(_STAGE, _TRIED)
             self._step = self._write_anew
             self.step()
         elif stage in (_LEFTOVERS, _TRIED):
@@ -167,7 +166,7 @@ class Encryption:
         if not self._told_begun:
             self._told_begun = True
             self._emit("store.encrypting", messages=self._left)
-        self._hands.transact(lambda run: _note(run, _STAGE, _BEGUN))
+        self._note(_STAGE, _BEGUN)
 
     def _ever(self) -> bool:
         """Whether there ever was any mail."""
@@ -302,7 +301,7 @@ class Encryption:
                 self._snapshot.ask()
             return self._then(self._want_snapshot, _LATER)
         self._pointed = False
-        self._hands.transact(lambda run: _note(run, _SNAPSHOT, last))
+        self._note(_SNAPSHOT, last)
         return self._then(self._look_at_packs)
 
     def _look_at_packs(self) -> float:
@@ -335,7 +334,7 @@ class Encryption:
 
     def _packs_done(self) -> float:
         if database.size(self._store.db) > _QUICK:
-            self._hands.transact(lambda run: _note(run, _STAGE, _LEFTOVERS))
+            self._note(_STAGE, _LEFTOVERS)
             self._wait_for(_WHEN)
             self._step = None
             return 0.0
@@ -346,7 +345,7 @@ class Encryption:
     def _write_anew(self) -> float:
         database.write_anew(self._store.path)
         if self._noted(_STAGE) == _TRIED:  # nobody killed us
-            self._hands.transact(lambda run: _note(run, _STAGE, _LEFTOVERS))
+            self._note(_STAGE, _LEFTOVERS)
         return self._then(self._empty_wal)
 
     def _empty_wal(self) -> float:
@@ -365,8 +364,7 @@ class Encryption:
         if self._noted(_STAGE):
             damaged = sorted(self._compaction.damaged)
             self._emit("store.encrypted", unreadable=self._unreadable, damaged_packs=damaged)
-        stage = _BEGUN if self._unreadable else _DONE
-        self._hands.transact(lambda run: _note(run, _STAGE, stage))
+        self._note(_STAGE, _BEGUN if self._unreadable else _DONE)
         self._step = None
         return 0.0
 
@@ -388,13 +386,15 @@ class Encryption:
         if self._options.events:
             self._options.events.emit(event, **fields)
 
+    def _note(self, name: str, value: int) -> None:
+        def write(run: Running) -> None:
+            run.db.execute("INSERT OR REPLACE INTO journal (name, value) VALUES (?, ?)", (name, value))
+
+        self._hands.transact(write)
+
     def _noted(self, name: str) -> int:
         row = self._one("SELECT value FROM journal WHERE name = ?", name)
         return int(row[0]) if row else 0
 
     def _one(self, sql: str, *values: object) -> Any:
         return self._store.db.execute(sql, values).fetchone()
-
-
-def _note(run: Running, name: str, value: int) -> None:
-    run.db.execute("INSERT OR REPLACE INTO journal (name, value) VALUES (?, ?)", (name, value))
