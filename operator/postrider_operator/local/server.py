@@ -50,6 +50,8 @@ class Server:
     resolver: str = ""
     listeners: Mapping[str, str] = field(default_factory=dict)
     _process: asyncio.subprocess.Process | None = None
+    #: Where in the log its lines begin.
+    _since: int = 0
 
     @property
     def snapshot(self) -> Path:
@@ -69,6 +71,7 @@ class Server:
         """Start and wait until it serves. Raises ServerFailed when it ends instead."""
         self._ready_file.unlink(missing_ok=True)
         with self.log.open("ab") as log:
+            self._since = log.tell()
             self._process = await asyncio.create_subprocess_exec(
                 *self._command(), stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
@@ -117,12 +120,12 @@ class Server:
         )
 
     def tail(self) -> str:
-        """The last lines of the log."""
+        """The last lines of the log since the start."""
         try:
-            lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+            octets = self.log.read_bytes()[self._since :]
         except FileNotFoundError:
             return ""
-        return "\n".join(lines[-_TAIL:])
+        return "\n".join(octets.decode(errors="replace").splitlines()[-_TAIL:])
 
     def _command(self) -> list[str]:
         command = [
