@@ -21,6 +21,12 @@ def test_options_alone_mean_serve(tmp_path):
     assert "postrider-server serve" in done.stderr
 
 
+def test_a_resolver_must_be_an_address(tmp_path):
+    done = run("--snapshot", str(tmp_path), "--data", str(tmp_path), "--resolver", "dns.example")
+    assert done.returncode == 2
+    assert "resolver: 'dns.example' is no IP address" in done.stderr
+
+
 def test_nothing_at_all_means_serve_as_the_environment_says(tmp_path):
     done = run(POSTRIDER_SNAPSHOT=str(tmp_path))
     assert done.returncode == 2

@@ -49,6 +49,8 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         numbers = roles.ports(ports, chosen)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    if resolver:
+        _check_resolver(resolver)
     settings = Settings(
         snapshot=str(snapshot.absolute()),
         data=str(data.absolute()),
@@ -66,3 +68,12 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
     )
     # The supervisor takes this process over, without what only the command line needed.
     os.execv(sys.executable, [sys.executable, "-m", "postrider.app", msgspec.json.encode(settings).decode()])  # noqa: S606
+
+
+def _check_resolver(text: str) -> None:
+    from postrider.net.resolver import nameserver  # noqa: PLC0415 - it takes a while, and hardly anybody names one
+
+    try:
+        nameserver(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"resolver: {text!r} is no IP address, nor one with :PORT") from error

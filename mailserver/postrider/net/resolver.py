@@ -57,7 +57,7 @@ class DnsResolver:
         self._clock = clock
         self._resolver = dns.asyncresolver.Resolver(configure=nameservers is None)
         if nameservers is not None:
-            self._resolver.nameservers = [_nameserver(text) for text in nameservers]
+            self._resolver.nameservers = [nameserver(text) for text in nameservers]
         self._resolver.cache = None
         self._resolver.lifetime = LIFETIME
         self._resolver.timeout = TIMEOUT
@@ -122,7 +122,7 @@ class DnsResolver:
         return authentic and answer.nameserver is not None and _is_here(answer.nameserver)
 
 
-def _nameserver(text: str) -> dns.nameserver.Nameserver:
+def nameserver(text: str) -> dns.nameserver.Nameserver:
     """ "address", "address:port" or "[v6]:port". Raises ValueError."""
     host, port = text, "53"
     if text.startswith("[") and "]" in text:
