@@ -1,5 +1,6 @@
 """Property tests are the same in every run, and take the time a busy machine needs; a server that speaks S3."""
 
+import gc
 import itertools
 
 import pytest
@@ -11,6 +12,11 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 _prefixes = itertools.count(1)
+
+
+def pytest_collection_finish():
+    """What was imported and collected stays to the end: nobody need look through it for garbage again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
