@@ -139,13 +139,13 @@ def test_the_queue_balances_whatever_becomes_of_fronts(two):
                     wrong.append(counters)
             time.sleep(0.05)
 
-    watching = threading.Thread(target=watch)
+    watching = threading.Thread(target=watch, daemon=True)
     watching.start()
-    head = "From: alice@one.test\r\nTo: bob@two.test\r\nX-Name: {}\r\n\r\n"
-    with one.submission("alice@one.test") as client:
+    head = "From: alice0@one.test\r\nTo: bob0@two.test\r\nX-Name: {}\r\n\r\n"
+    with one.submission("alice0@one.test") as client:
         for number, name in enumerate(names):
-            recipients = ["bob@two.test"] + ["nobody@two.test"] * (number % 40 == 0)
-            client.sendmail("alice@one.test", recipients, head.format(name) + "x" * 20_000 + "\r\n")
+            recipients = ["bob0@two.test"] + ["nobody@two.test"] * (number % 40 == 0)
+            client.sendmail("alice0@one.test", recipients, head.format(name) + "x" * 20_000 + "\r\n")
     for _ in range(3):
         fronts = [pid for role, pid in processes(one).items() if role.startswith("front-")]
         os.kill(fronts[0], signal.SIGSTOP)
@@ -163,6 +163,6 @@ def test_the_queue_balances_whatever_becomes_of_fronts(two):
     counters = one.counters()
     assert counters.pop("accepted") == sum(counters.values())
     assert counters["bounced"] == 3
-    there = [fields(message, "X-Name")[0].split()[1].decode() for message in other.messages("bob@two.test", count=120)]
+    there = [fields(message, "X-Name")[0].split()[1].decode() for message in other.messages("bob0@two.test", count=120)]
     assert set(there) == set(names)  # one that was answered and not yet settled may come twice (RFC 5321 §4.5.3.2.6)
     assert len(there) < len(names) + 60

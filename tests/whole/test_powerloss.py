@@ -58,7 +58,9 @@ class Recording:
         self.acknowledged = []
         pid = processes(server)["writer-0"]
         with traced(pid, "-o", place / "trace", *TRACED):
-            shutil.copytree(self.data, place / "before", ignore=shutil.ignore_patterns("runtime", "spool", "*-shm"))
+            # The search index comes and goes as it likes, and can be made again.
+            left_out = shutil.ignore_patterns("runtime", "spool", "*-shm", "search*")
+            shutil.copytree(self.data, place / "before", ignore=left_out)
             self.held = open_files(pid)
             senders = Workers()
             for number in range(SENDERS):
