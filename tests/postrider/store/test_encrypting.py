@@ -26,7 +26,7 @@ from postrider.store.pack_files import pack_ids
 from postrider.store.records import KEY_NONE, KIND_BODY
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.rota import Portion
-from postrider.store.survey import read_pack
+from postrider.store.survey import Damage, read_pack
 from postrider.store.values import account_of
 from postrider.telemetry.metrics import Metrics
 
@@ -134,9 +134,10 @@ def seen(directory):
 
 
 def clear_bodies(data):
+    """Damage is the end of a pack that compaction is writing just now."""
     return [
         found for pack in pack_ids(data / "packs") for found in read_pack(data / "packs", pack)
-        if found.header.kind == KIND_BODY and found.header.key_id == KEY_NONE
+        if not isinstance(found, Damage) and found.header.kind == KIND_BODY and found.header.key_id == KEY_NONE
     ]  # fmt: skip
 
 
