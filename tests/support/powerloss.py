@@ -126,7 +126,10 @@ class Disk:
             for line in lines:
                 if match := _LINE.match(line):
                     name, arguments, result, pending = match[1], match[2], int(match[3]), None
-                elif match := _BEGUN.match(line):
+                elif (match := _BEGUN.match(line)) and match[2] == "close":
+                    self._call("close", match[3], 0, None)  # another thread may be given its number before it ended
+                    continue
+                elif match:
                     # A sync is sure of what was written before it began, not of what came while it ran.
                     held = self._open.get(int(match[3])) if match[2] in ("fsync", "fdatasync") else None
                     begun[match[1]] = match[2], match[3], len(held.pending) if isinstance(held, File) else None
