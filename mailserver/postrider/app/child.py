@@ -85,6 +85,7 @@ async def end_with_the_writer(store: RemoteStore) -> None:
 
 def make_empty(spool: Path) -> None:
     """Spool files are not synced and belong to nobody after a restart."""
-    spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for directory in (spool.parent, spool):
+        directory.mkdir(mode=0o700, exist_ok=True)
     for left in spool.iterdir():
         left.unlink()

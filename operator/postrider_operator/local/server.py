@@ -70,6 +70,7 @@ class Server:
     async def start(self) -> None:
         """Start and wait until it serves. Raises ServerFailed when it ends instead."""
         self._ready_file.unlink(missing_ok=True)
+        self.log.touch(mode=0o600)
         with self.log.open("ab") as log:
             self._since = log.tell()
             self._process = await asyncio.create_subprocess_exec(
