@@ -53,16 +53,19 @@ def serve(name: str, settings: Settings, end: socket.socket, make: Callable[[Eve
     events.emit("server.start", pid=os.getpid())
 
     async def work() -> None:
-        await obey(make(events), end)
+        try:
+            await obey(make(events), end)
+        except (CannotOpen, WrongDatabase):
+            raise
+        except Exception:
+            events.emit("server.failure", where=name, exc_info=True)
+            os._exit(1)  # at once: a thread that goes on would hold the data directory
 
     try:
         uvloop.run(work())
     except (CannotOpen, WrongDatabase) as error:  # the message is for whoever runs the server; a stack is not
         events.emit("server.failed", reason=str(error))
         return SAID_WHY
-    except Exception:
-        events.emit("server.failure", where=name, exc_info=True)
-        return 1
     events.emit("server.stop", pid=os.getpid())
     return 0
 

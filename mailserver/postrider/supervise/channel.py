@@ -69,7 +69,7 @@ class Channel:
     async def _line(self) -> bytes:
         try:
             line = await self._reader.readline()
-        except ConnectionResetError:
+        except ConnectionError:  # it went while we spoke
             return b""
         return line if line.endswith(b"\n") else b""
 

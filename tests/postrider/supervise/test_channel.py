@@ -25,3 +25,14 @@ async def test_half_a_word_of_a_dying_process_is_none():
     async with asyncio.timeout(5):
         assert [word async for word in channel.words()] == [Ready()]
     channel.close()
+
+
+async def test_an_end_that_goes_while_we_speak_is_gone():
+    near, far = socket.socketpair()
+    channel = await Channel.open(near)
+    heard = asyncio.create_task(anext(channel.words(), None))
+    await asyncio.sleep(0)
+    far.close()
+    channel.say(Loaded(7))
+    assert await heard is None
+    channel.close()
