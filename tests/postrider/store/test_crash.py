@@ -188,6 +188,8 @@ async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, imag
         (tuple("0123456789acdef"), "encrypted"),  # but for mail.db
     ],
 )
+# What such an image lacks may come to light anywhere, in the store's threads too.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf, blobs):
     load, trace = await traced_load(place, 20, blobs)
     assert await losses(place, load, trace, 20, deaf) > 5
