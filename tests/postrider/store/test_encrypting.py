@@ -133,6 +133,16 @@ def seen(directory):
     return [str(path) for path in directory.rglob("*") if path.is_file() and WORD in path.read_bytes()]
 
 
+def switched_on(data, sealed, clock, told):
+    """The next start is with keys: the word is there before, and nowhere when it says that it is done."""
+    assert seen(data)
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, finished(committer))
+    committer.close()
+    assert seen(data) == []
+    assert told.names() == ["store.encrypting", "store.encrypted"]
+
+
 def clear_bodies(data):
     """Damage is the end of a pack that compaction is writing just now."""
     return [
@@ -311,12 +321,7 @@ async def test_what_is_left_of_mail_that_is_gone_goes_too(data, options, sealed,
     every = tuple(range(1, 13))
     committer.commit([t.SetFlags(ALICE, INBOX, every, t.FlagChange.ADD, 8), t.Expunge(ALICE, INBOX, every)])
     committer.close()
-    assert seen(data)
-    committer = SqliteCommitter(data, sealed)
-    until(committer, clock, finished(committer))
-    committer.close()
-    assert seen(data) == []
-    assert told.names() == ["store.encrypting", "store.encrypted"]
+    switched_on(data, sealed, clock, told)
 
 
 async def test_a_store_that_was_encrypted_from_the_start_is_left_alone(data, sealed, clock, told):
@@ -431,12 +436,7 @@ async def test_what_the_journal_has_of_mail_that_is_gone_goes_too(data, options,
         committer.commit([t.PutThing(ALICE, "sieve", f"{number}", b"keep;" * 2000)])
     until(committer, clock, lambda: not clear_bodies(data))
     committer.close()
-    assert seen(data)
-    committer = SqliteCommitter(data, sealed)
-    until(committer, clock, finished(committer))
-    committer.close()
-    assert seen(data) == []
-    assert told.names() == ["store.encrypting", "store.encrypted"]
+    switched_on(data, sealed, clock, told)
 
 
 class Killed(BaseException):
