@@ -9,7 +9,6 @@ import random
 import resource
 import secrets
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -198,7 +197,7 @@ async def _fronts(place: Path, sessions: int, count: int) -> Figure:
         for store in stores:
             await store.close()
     finally:
-        writer.send_signal(signal.SIGTERM)
+        writer.kill()
         writer.wait()
     return figure
 
@@ -222,7 +221,6 @@ def files(place: Path, _: int, count: int) -> Figure:
 def serve(place: Path, *_: int) -> None:
     """The writer that `fronts` talk to."""
     server = open_writer(place, Options(measure_sync=False))
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
     server.listen(place / "s")
     server.run()
 

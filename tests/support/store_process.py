@@ -6,6 +6,7 @@ directory has its bodies in files. `encrypted`: mail is.
 
 import signal
 import sys
+import threading
 from pathlib import Path
 
 from stored import MASTERS
@@ -23,13 +24,23 @@ def keys_of(data, how=("encrypted",)):
     return keyring(Path(data), MASTERS) if "encrypted" in how else None
 
 
+def stop_at_sigterm(server):
+    """Stop it when SIGTERM comes, which every thread has blocked: a thread of its own waits for it.
+
+    A handler would wait for the main thread, which sleeps on when the kernel gives the signal to another one.
+    """
+    signal.sigwait({signal.SIGTERM})
+    server.stop()
+
+
 if __name__ == "__main__":
     data, socket, *how = sys.argv[1:]
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if "compacting" in how:
         compaction._LOOK_EVERY, compaction.GRACE, upkeep.IDLE = 0.05, 0, 0.05
     blobs = "maildir" if "maildir" in how else ""
     options = Options(events=Events(), wait=0, blobs=blobs, keys=keys_of(data, how), **SMALL)
     server = open_writer(data, options)
-    signal.signal(signal.SIGTERM, lambda *_: server.stop())
+    threading.Thread(target=stop_at_sigterm, args=(server,), daemon=True).start()
     server.listen(socket)
     server.run()

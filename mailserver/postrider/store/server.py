@@ -70,7 +70,7 @@ class WriterServer:
         self._selector.register(listener, selectors.EVENT_READ)
 
     def stop(self) -> None:
-        """End run() once what was received is answered. Safe in a signal handler and from other threads."""
+        """End run() once what was received is answered. Safe from other threads."""
         self._stopping = True
         with suppress(OSError):  # it is full, or run() has ended already
             self._wake_write.send(b"x")
