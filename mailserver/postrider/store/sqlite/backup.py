@@ -19,11 +19,14 @@ from postrider.store.values import QueueState
 _PAGES = 4096
 #: More complaints than these say nothing new.
 _ENOUGH = 20
-#: How far things jump in a new epoch. UIDs have 32 bits: so many, and more for each second that was lost than arrive in
-#: a second, no further than the most. UIDVALIDITY, which has 32 bits too and runs with the clock. All else (63 bits).
-UID_JUMP, UIDS_A_SECOND, MOST_UIDS = 1 << 20, 10_000, 1 << 28
+#: How far things jump in a new epoch: always further than an earlier restore of the same backup brought them, for what
+#: was given since then is lost too. UIDs have 32 bits: so many, and more for each second that was lost than arrive in a
+#: second; what goes beyond the most counts a fortieth. UIDVALIDITY, which has 32 bits too, runs with the clock.
+UID_JUMP, UIDS_A_SECOND, MOST_UIDS, LATER_UIDS_A_SECOND = 1 << 20, 10_000, 1 << 28, 250
 FOLDER_JUMP, MOST_FOLDERS = 1 << 16, 1 << 22
-JUMP = 1 << 32
+#: Modseqs and ids (63 bits) go on with a clock that counts so many a second: above what came of any restore before, of
+#: whichever backup. Where they are ahead of it the clock is wrong: so far.
+A_SECOND, JUMP = 1 << 20, 1 << 32
 _SPREAD = 1 << 20
 _LAST_UID = (1 << 32) - 1
 
@@ -141,19 +144,22 @@ def _misplaced(db: apsw.Connection, packs: Mapping[int, RecordList | None]) -> I
 
 
 def _renew(db: apsw.Connection, now: int, lost: int) -> None:
-    uids = min(UID_JUMP + UIDS_A_SECOND * lost, MOST_UIDS)
+    uids = min(UID_JUMP + UIDS_A_SECOND * lost, MOST_UIDS) + LATER_UIDS_A_SECOND * lost
     folders = min(FOLDER_JUMP + lost, MOST_FOLDERS)
+    far = (now + 1) * A_SECOND
     db.execute("UPDATE sequence SET value = max(value, ?) + ? WHERE name = 'uidvalidity'", (now, folders))
     db.execute("UPDATE sequence SET value = value + ? WHERE name = 'lease'", (JUMP,))
     db.execute(
         "INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_master WHERE type = 'table'"
         " AND sql LIKE '%AUTOINCREMENT%' AND name NOT IN (SELECT name FROM sqlite_sequence)"
     )
-    db.execute("UPDATE sqlite_sequence SET seq = seq + ?", (JUMP,))
+    db.execute("UPDATE sqlite_sequence SET seq = iif(seq < ?1, ?1, seq + ?2)", (far, JUMP))
     # Whatever a client knows of after the backup, it has to ask anew: nothing below the new modseq can be told.
     db.execute(
-        "UPDATE account SET modseq = modseq + ?1, floor = modseq + ?1, next_mailbox = next_mailbox + ?1", (JUMP,)
-    )
+        "UPDATE account SET modseq = iif(modseq < ?1, ?1, modseq + ?2),"
+        " next_mailbox = iif(next_mailbox < ?1, ?1, next_mailbox + ?2)", (far, JUMP),
+    )  # fmt: skip
+    db.execute("UPDATE account SET floor = modseq")
     # A copy that was under way has UIDs above UIDNEXT; they are cleared away, and nothing new may lie among them.
     fresh = "max(uidnext, hidden_last + 1)"
     present = "(SELECT modseq FROM account WHERE id = account_id)"

@@ -161,6 +161,33 @@ async def test_nothing_lost_is_mistaken_for_what_comes_after(tmp_path, data, opt
     await again.close()
 
 
+@pytest.mark.parametrize("late", [3600, 3 * 86_400], ids=["an hour", "three days"])
+async def test_nothing_of_a_first_restore_is_mistaken_for_what_comes_after_a_second(
+    tmp_path, data, options, clock, take, restore, late
+):
+    """What a restored directory gave out until it was lost too does not come again, of whichever backup it is made."""
+    older = take(data).name
+    take(data)
+    known = 0, 0, set()
+    for turn, backup in enumerate((older, older, "", older)):
+        clock.seconds += late
+        restore(tmp_path / f"{turn}", backup)
+        store = open_local(tmp_path / f"{turn}", options)
+        uidnext, modseq, emails = known
+        folder = await store.reader.mailbox(ALICE, INBOX)
+        made = await store.writer.commit(t.CreateMailbox(ALICE, "New"))
+        changes = await store.reader.changes(ALICE, INBOX, modseq)
+        assert {row.uid for row in changes.changed} == set(await store.reader.uids(ALICE, INBOX))
+        assert folder.modseq > modseq
+        assert folder.uidnext >= uidnext
+        stored = [(await store.writer.commit(intake(ALICE, data=b"%d" % number))).stored[0] for number in range(50)]
+        rows = await store.reader.messages(ALICE, INBOX, [one.uid for one in stored])
+        new = {row.email_id for row in rows} | {made.object_id}
+        assert not new & emails
+        known = stored[-1].uid + 1, stored[-1].modseq, emails | new
+        await store.close()
+
+
 async def test_the_queue_is_kept_but_not_claimed(tmp_path, data, options, take, restore):
     take(data)
     restore(tmp_path / "new")
