@@ -7,7 +7,7 @@ from pathlib import Path
 
 from postrider.net.system import SystemClock
 from postrider.ops.backup.folder import Folder
-from postrider.ops.backup.place import BackupError, Place, Progress
+from postrider.ops.backup.place import BackupError, Damaged, Place, Progress
 from postrider.ops.backup.restore import Restore
 from postrider.ops.backup.shelf import Manifest, Shelf
 from postrider.ops.backup.take import Backup, Taken
@@ -40,11 +40,18 @@ def verify(where: Place, only: str, progress: Progress) -> list[Problem]:
     return Verify(where, stores.database_file(), progress).verify(only)
 
 
-def listed(where: Place) -> list[tuple[str, Manifest]]:
-    """The backups of a place, oldest first. Raises BackupError, OSError."""
+def listed(where: Place) -> list[tuple[str, Manifest | None]]:
+    """The backups of a place, oldest first; None where one does not say what it is. Raises BackupError, OSError."""
     found = Shelf(where)
     with where.reading():
-        return [(name, found.manifest(name)) for name in found.names()]
+        return [(name, _manifest(found, name)) for name in found.names()]
+
+
+def _manifest(shelf: Shelf, name: str) -> Manifest | None:
+    try:
+        return shelf.manifest(name)
+    except Damaged:
+        return None
 
 
 def restore(where: Place, data: Path, at: str, progress: Progress, *, hold_queue: bool) -> tuple[str, Manifest]:

@@ -83,7 +83,8 @@ def list_backups(where: Where) -> None:
         place = backups.place(where, progress.tell)
         rows = backups.listed(place)
         for name, manifest in rows:
-            typer.echo(f"{name}  {size(manifest.length):>10}  schema {manifest.schema}  release {manifest.version}")
+            said = manifest and f"{size(manifest.length):>10}  schema {manifest.schema}  release {manifest.version}"
+            typer.echo(f"{name}  {said or 'damaged: verify says what is wrong'}")
         if not rows:
             typer.echo(f"there is no finished backup in {place.title}", err=True)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
+import fcntl
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,16 +50,30 @@ class Restore:
         with self.place.reading():
             chosen = name or shelf.latest()
             manifest = shelf.manifest(chosen)
-            draft = self._room()
-            self._fill(draft, chosen, manifest)
-            since = int(datetime.datetime.fromisoformat(manifest.taken).timestamp())
-            now = int(self.clock.now())
-            self.database.begin_epoch(directory.database_path(draft), now, since=since, hold_queue=hold_queue)
-            self._move_in(draft)
+            with self._alone():
+                draft = self._room()
+                self._fill(draft, chosen, manifest)
+                since = int(datetime.datetime.fromisoformat(manifest.taken).timestamp())
+                now = int(self.clock.now())
+                self.database.begin_epoch(directory.database_path(draft), now, since=since, hold_queue=hold_queue)
+                self._move_in(draft)
             return chosen, manifest
 
-    def _room(self) -> Path:
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Have the directory alone, by a lock of itself: with a file for that it would not be empty."""
         self.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(self.data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BackupError(f"a backup is being restored into {self.data}: wait for its end") from error
+            yield
+        finally:
+            os.close(fd)
+
+    def _room(self) -> Path:
         draft = directory.unfinished_restore(self.data)
         mine = [where(self.data) for where in _PLACES] if draft.exists() else []
         # A volume of its own may have been born with lost+found.

@@ -6,7 +6,7 @@
     bodies/one.test/alice/bodies/1800000000.5f1c   bodies that are files of their own; shared and never changed too
     20261121T191500Z/mail.db        the database as it was at that moment; in directories
     20261121T191500Z/keys/          wrapped keys, where mail is encrypted
-    20261121T191500Z/manifest.json  everything that belongs to this backup; written last, removed first
+    20261121T191500Z/manifest.json  all that belongs to this backup, and its own hash; written last, removed first
 
 A backup without a manifest was not finished: the next one clears it away and goes on with what is shared.
 """
@@ -14,6 +14,7 @@ A backup without a manifest was not finished: the next one clears it away and go
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +23,7 @@ from functools import partial
 
 import msgspec
 
-from postrider.ops.backup.place import BackupError, Place
+from postrider.ops.backup.place import BackupError, Damaged, Place
 
 #: What this program reads; it writes 1 where nothing newer is used.
 FORMAT = 2
@@ -32,6 +33,8 @@ PACKS = "packs"
 _INDEX = f"{PACKS}/index.jsonl"
 #: How backups are named; earlier releases put a dot before one that is not finished.
 _NAME = re.compile(r"\.?\d{8}T\d{6}Z(-\d+)?")
+#: How a manifest begins: the SHA-256 of all that comes behind this line. Those of the first release have none.
+_SEAL = re.compile(rb'\{\n  "sha256": "([0-9a-f]{64})",\n')
 
 
 class HeldPack(msgspec.Struct, frozen=True):
@@ -109,7 +112,7 @@ class Shelf:
 
     def names(self) -> list[str]:
         """The finished backups, oldest first."""
-        return [name for name, finished in self._folders() if finished]
+        return sorted((name for name, finished in self._folders() if finished), key=_order)
 
     def _folders(self) -> Iterator[tuple[str, bool]]:
         for name in self.place.folders():
@@ -117,15 +120,19 @@ class Shelf:
                 yield name, not name.startswith(".") and self.place.length(f"{name}/{MANIFEST}") >= 0
 
     def manifest(self, name: str) -> Manifest:
-        """What one backup consists of. Raises BackupError."""
+        """What one backup consists of. Raises Damaged, BackupError."""
         file = f"{name}/{MANIFEST}"
         try:
-            found = msgspec.json.decode(self.place.read(file), type=Manifest)
+            content = self.place.read(file)
+            seal = _SEAL.match(content)
+            if seal and hashlib.sha256(content[seal.end() :]).hexdigest() != seal[1].decode():
+                raise Damaged(f"{self.title}/{file} is damaged: its hash is not what it says itself")
+            found = msgspec.json.decode(content, type=Manifest)
         except FileNotFoundError as error:
             there = ", ".join(self.names()) or "none"
             raise BackupError(f"there is no backup {name} in {self.title} (there are: {there})") from error
         except msgspec.DecodeError as error:
-            raise BackupError(f"{self.title}/{file} is damaged: {error}") from error
+            raise Damaged(f"{self.title}/{file} is damaged: {error}") from error
         if found.format > FORMAT:
             raise BackupError(
                 f"{self.title}/{file} has format {found.format}, this program knows {FORMAT}: install a newer release"
@@ -140,21 +147,22 @@ class Shelf:
         return names[-1]
 
     def begin(self, name: str) -> str:
-        """The name of a new backup, which is none before it has a manifest; what others left unfinished goes."""
+        """The name of a new backup, which is none before it has a manifest; what others left unfinished goes.
+
+        It comes behind all that are there, though the clock were set back: it is the newest.
+        """
         for left in [folder for folder, finished in self._folders() if not finished]:
             self.place.clear(left)
         packs = [file for file, _ in self.place.lengths(PACKS)]
         self.place.remove(file for file in packs if file != _INDEX and not file.endswith(".pack"))
-        there, free, number = set(self.place.folders()), name, 1
-        while free in there:
-            number += 1
-            free = f"{name}-{number}"
-        return free
+        stamp, number = max(map(_order, self.names()), default=("", 0))
+        return name if _order(name) > (stamp, number) else f"{stamp}-{number + 1}"
 
     def finish(self, name: str, manifest: Manifest) -> None:
         """Make the backup one: all it consists of is there for good before its manifest is."""
-        content = msgspec.json.format(msgspec.json.encode(manifest)) + b"\n"
-        self.place.conclude(f"{name}/{MANIFEST}", content)
+        rest = msgspec.json.format(msgspec.json.encode(manifest)).removeprefix(b"{\n") + b"\n"
+        content = b'{\n  "sha256": "%b",\n' % hashlib.sha256(rest).hexdigest().encode()
+        self.place.conclude(f"{name}/{MANIFEST}", content + rest)
 
     def remove_all_but(self, keep: int) -> list[str]:
         """Remove the oldest backups; returns their names. What is shared stays (`sweep`)."""
@@ -182,3 +190,9 @@ class Shelf:
     def remember(self, known: Iterable[Known]) -> None:
         """Know these from now on, and no others."""
         self.place.write(_INDEX, b"".join(msgspec.json.encode(one) + b"\n" for one in known))
+
+
+def _order(name: str) -> tuple[str, int]:
+    """Backups that were taken later come later."""
+    stamp, _, number = name.partition("-")
+    return stamp, int(number or 1)

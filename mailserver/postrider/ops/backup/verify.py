@@ -46,7 +46,12 @@ class Verify:
             names = [only] if only else shelf.names()
             if not names:
                 raise BackupError(f"there is no finished backup in {self.place.title}")
-            manifests = {name: shelf.manifest(name) for name in names}
+            manifests: dict[str, Manifest] = {}
+            for name in names:
+                try:
+                    manifests[name] = shelf.manifest(name)
+                except Damaged as error:
+                    self._say(name, [str(error)])
             self._packs(manifests, Path(scratch))
             for at, (name, manifest) in enumerate(manifests.items()):
                 self.progress("databases", at, len(manifests))

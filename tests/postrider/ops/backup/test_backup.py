@@ -405,11 +405,11 @@ async def test_a_damaged_data_directory_is_backed_up_as_far_as_it_goes(
 
 
 async def test_backups_of_earlier_releases_stay(tmp_path, data, take, restore, problems):
-    """Their manifests know of no blocks; what they did not finish lies below names with a dot."""
+    """Their manifests know of no blocks and have no hash; what they did not finish lies below names with a dot."""
     old = take(data)
     manifest = tmp_path / "shelf" / old.name / "manifest.json"
     fields = json.loads(manifest.read_text())
-    del fields["blocks"]
+    del fields["blocks"], fields["sha256"]
     manifest.write_text(json.dumps(fields))
     unfinished = tmp_path / "shelf/.20260101T000000Z/mail.db", tmp_path / "shelf/packs/.00000003"
     unfinished[0].parent.mkdir()
@@ -419,6 +419,53 @@ async def test_backups_of_earlier_releases_stay(tmp_path, data, take, restore, p
     assert not any(path.exists() for path in unfinished)
     assert problems() == []
     assert restore(tmp_path / "new", old.name) == (old.name, old.manifest)
+
+
+@everywhere
+async def test_a_manifest_that_was_changed_says_nothing_and_the_others_are_looked_at(
+    tmp_path, data, place, take, restore, problems
+):
+    first, second = take(data), take(data)
+    manifest = f"{first.name}/manifest.json"
+    content = place.read(manifest)
+    for changed in (content.replace(b'"taken": "2027', b'"taken": "2037'), content[:-9], b""):
+        assert changed != content
+        place.write(manifest, changed)
+        (found,) = problems()
+        assert found.startswith(f"{place.title}/{manifest} is damaged: ")
+        with pytest.raises(BackupError, match="is damaged"):
+            restore(tmp_path / "new", first.name)
+    place.remove([second.manifest.packs[0].file])
+    assert len(problems()) == 2
+
+
+@everywhere
+async def test_what_was_taken_last_is_the_newest_whatever_the_clock_says(data, clock, place, take):
+    clock.seconds += 86_400
+    names = [take(data).name]
+    for _ in range(11):
+        clock.seconds -= 3600
+        names.append(take(data).name)
+    assert Shelf(place).names() == names
+    kept = take(data, keep=2)
+    assert Shelf(place).names() == [names[-1], kept.name]
+
+
+async def test_one_restores_into_a_directory_at_a_time(tmp_path, data, place, clock, take, restore, options):
+    take(data)
+    tried = []
+
+    def look(*_):
+        if not tried:
+            with pytest.raises(BackupError, match="is being restored") as refused:
+                restore(tmp_path / "new")
+            tried.append(refused)
+
+    Restore(place, tmp_path / "new", database_file(), clock, look).restore()
+    assert tried
+    store = open_local(tmp_path / "new", options)
+    assert len(await mail(store)) == 39
+    await store.close()
 
 
 async def test_restore_refuses_what_is_not_empty(tmp_path, data, take, restore):
