@@ -161,9 +161,9 @@ async def create(session: ImapSession, event: e.Create) -> None:
 async def delete(session: ImapSession, event: e.Delete) -> None:
     """DELETE."""
     row = await session.folder(event.mailbox)
+    await session.user.actions.delete(row.id)
     if session.view_or_none is not None and session.view.mailbox.id == row.id:
         session.select(None)
-    await session.user.actions.delete(row.id)
     await session.finish("Deleted")
 
 

@@ -38,11 +38,12 @@ NEWS_SLICE = 2000
 #: Seconds after which an idle session looks for news even if no hint came.
 IDLE_LOOK = 60.0
 
-#: What a refusal of the store is to a client: response code and text (RFC 5530, RFC 9208 §4.3).
+#: What a refusal of the store is to a client: response code and text (RFC 5530, RFC 9051 §7.1, RFC 9208 §4.3).
 REFUSALS: Mapping[Reason, tuple[bytes, str]] = {
     Reason.NO_MAILBOX: (b"NONEXISTENT", "There is no such mailbox"),
     Reason.NO_MESSAGE: (b"NONEXISTENT", "There is no such message"),
     Reason.EXISTS: (b"ALREADYEXISTS", "There is such a mailbox already"),
+    Reason.HAS_CHILDREN: (b"HASCHILDREN", "The mailbox has others below it, delete those first"),
     Reason.OVER_QUOTA: (b"OVERQUOTA", "This does not fit into your quota"),
     Reason.NO_SPACE: (b"UNAVAILABLE", "No space for this now, try again later"),
     Reason.WRITE_FAILED: (b"UNAVAILABLE", "This could not be stored, try again later"),

@@ -19,6 +19,7 @@ class Reason(enum.StrEnum):
     NO_MAILBOX = "no-mailbox"
     NO_MESSAGE = "no-message"  # what was to be replaced is gone
     EXISTS = "exists"
+    HAS_CHILDREN = "has-children"  # folders lie below it
     OVER_QUOTA = "over-quota"
     NO_SPACE = "no-space"  # below the floor of free space: 452 4.3.1
     WRITE_FAILED = "write-failed"  # EIO at write; nothing of this transaction was kept: 451

@@ -84,7 +84,7 @@ async def test_inbox_and_folders_with_children_stay(commit):
     parent = await commit(t.CreateMailbox(ALICE, "parent"))
     await commit(t.CreateMailbox(ALICE, "parent/child"))
     assert await refusal(commit(t.DeleteMailbox(ALICE, INBOX))) is Reason.INVALID
-    assert await refusal(commit(t.DeleteMailbox(ALICE, parent.id))) is Reason.INVALID
+    assert await refusal(commit(t.DeleteMailbox(ALICE, parent.id))) is Reason.HAS_CHILDREN
 
 
 async def test_rename_takes_the_folders_below_along(commit, reader):

@@ -13,6 +13,8 @@ from postrider.protocols.imap.flags import flag_list
 from postrider.protocols.imap.responses import string
 from postrider.protocols.imap.structure import body_structure, envelope
 
+#: The first and the last second that a date-time can name; INTERNALDATE may lie beyond (a zone, a file's odd date).
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 
 
@@ -144,8 +146,8 @@ def item_text(name: str, row: Row, content: Content | None, recent: int) -> byte
 
 
 def date_time(seconds: int) -> bytes:
-    """A date-time in quotes, UTC."""
-    moment = datetime.fromtimestamp(seconds, UTC)
+    """A date-time in quotes, UTC; the nearest there is."""
+    moment = datetime.fromtimestamp(min(max(seconds, _FIRST), _LAST), UTC)
     return b'"%02d-%b-%04d %02d:%02d:%02d +0000"' % (
         moment.day, _MONTHS[moment.month - 1], moment.year, moment.hour, moment.minute, moment.second,
     )  # fmt: skip

@@ -35,7 +35,7 @@ def delete(state: State, txn: t.DeleteMailbox) -> t.Done:
     if folder.id == INBOX_ID:
         raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
     if _below(account, folder.name):
-        raise StoreError(Reason.INVALID, "the folder has folders below it")
+        raise StoreError(Reason.HAS_CHILDREN, "the folder has folders below it")
     del account.folders[folder.id]
     account.bump()
     account.note("mailbox", str(folder.id), gone=True)

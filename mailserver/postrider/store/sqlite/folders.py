@@ -31,7 +31,7 @@ def delete(run: Running, txn: t.DeleteMailbox) -> t.Done:
     if folder.id == INBOX_ID:
         raise StoreError(Reason.INVALID, "INBOX cannot be deleted")
     if run.one(f"SELECT 1 FROM mailbox WHERE account_id = ? AND {_IS_BELOW}", account_id, *_below(folder.name)):
-        raise StoreError(Reason.INVALID, "the folder has folders below it")
+        raise StoreError(Reason.HAS_CHILDREN, "the folder has folders below it")
     octets, messages, uidnext = run.one(
         "DELETE FROM mailbox WHERE account_id = ? AND id = ? RETURNING bytes, messages, uidnext", *folder.key
     )

@@ -137,6 +137,8 @@ async def test_folders_say_why_not(connect):
         assert code(await one.ask("DELETE INBOX")).startswith(b"NO [CANNOT]")
         assert code(await one.append(SIMPLE, "nowhere")).startswith(b"NO [TRYCREATE]")
         assert code(await one.ask("CREATE Work/")).startswith(b"OK [MAILBOXID (")
+        await one.ask("CREATE Work/Inner")
+        assert code(await one.ask("DELETE Work")).startswith(b"NO [HASCHILDREN]")
         await one.append(SIMPLE)
         await one.ask("SELECT INBOX")
         assert code(await one.ask("COPY 1 nowhere")).startswith(b"NO [TRYCREATE]")
@@ -351,6 +353,26 @@ async def test_prefix_is_part_of_the_message(connect, site):
         assert b"Received: by us" in told(await one.ask("FETCH 1 BODY.PEEK[HEADER.FIELDS (Received)]"))
         assert told(await one.ask("FETCH 1 BODY.PEEK[TEXT]")).endswith(b"\r\nplain words\r\n)\r\n")
         assert told(await one.ask("SEARCH HEADER Received us")) == b"* SEARCH 1\r\n"
+
+
+async def test_a_delete_that_is_refused_leaves_the_folder_selected(connect):
+    async with connect() as one:
+        await one.append(SIMPLE)
+        await one.ask("SELECT INBOX")
+        assert code(await one.ask("DELETE INBOX")).startswith(b"NO [CANNOT]")
+        assert told(await one.ask("FETCH 1 UID")) == b"* 1 FETCH (UID 1)\r\n"
+
+
+async def test_dates_that_have_no_year_of_four_digits_are_told_as_the_nearest_that_has(connect):
+    async with connect() as one:
+        for date in ("01-Jan-0001 00:00:00 +1400", "31-Dec-9999 23:59:59 -1200"):
+            await one.append(SIMPLE, f'INBOX "{date}"')
+        await one.ask("SELECT INBOX")
+        dates = told(await one.ask("FETCH 1:2 INTERNALDATE"))
+        assert dates == (
+            b'* 1 FETCH (INTERNALDATE "01-Jan-0001 00:00:00 +0000")\r\n'
+            b'* 2 FETCH (INTERNALDATE "31-Dec-9999 23:59:59 +0000")\r\n'
+        )
 
 
 async def test_objects_dates_and_previews(connect):
