@@ -16,13 +16,16 @@ from postrider_operator.local.private import write_private
 Key = tuple[str, str]
 #: What tells whether a file changed: name, inode, size, time of modification.
 _Signature = tuple[tuple[str, int, int, int], ...]
+#: The signature of a path that is not there, or may not be read.
+_NOWHERE: _Signature = (("", 0, 0, 0),)
 
 
 @dataclass(slots=True)
 class Declared:
     """A directory (or file) of YAML, looked at again and again.
 
-    An object that is wrong keeps its last good state, and so do all objects of a file that is not YAML. These states
+    An object that is wrong keeps its last good state, and so do all objects of a file that is not YAML or has an object
+    of a kind there is not, and everything while the directory is away. These states
     are kept in `memory`, so that a restart does not lose what a typing error hides.
     """
 
@@ -56,7 +59,11 @@ class Declared:
 
     def _signature(self) -> _Signature:
         rows = []
-        for path in self._files():
+        try:
+            paths = documents.files(self.path)
+        except OSError:
+            return _NOWHERE
+        for path in paths:
             try:
                 stat = path.stat()
             except FileNotFoundError:  # an editor is just replacing it
@@ -64,23 +71,28 @@ class Declared:
             rows.append((str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns))
         return tuple(rows)
 
-    def _files(self) -> tuple[Path, ...]:
-        try:
-            return documents.files(self.path)
-        except FileNotFoundError:
-            return ()
-
     def _read(self) -> None:
+        try:
+            paths = documents.files(self.path)
+        except OSError as error:
+            message = f"cannot be read ({error.strerror}): what it said last is served"
+            self.problems = (Problem(str(self.path), 0, message),)
+            return
         found: dict[Key, Document] = {}
         problems: list[Problem] = []
         ignored: list[str] = []
         unreadable: set[str] = set()
         wrong: set[Key] = set()
-        for path in self._files():
+        if not paths:
+            problems.append(Problem(str(self.path), 0, "there is no file called .yaml or .yml in it"))
+        for path in paths:
             for document in self._documents(path, problems, unreadable):
                 key = (document.kind, document.name)
-                if not validate.is_ours(document):
-                    ignored.append(f"{document.kind or 'an object without kind'}/{document.name} ({path.name})")
+                if fault := validate.misnamed(document):
+                    problems.append(fault)
+                    unreadable.add(str(path))
+                elif not validate.is_ours(document):
+                    ignored.append(f"{document.kind}/{document.name} ({path.name})")
                 elif key in found:
                     first = found[key]
                     message = f"is there already: {first.file}:{first.line(())}"

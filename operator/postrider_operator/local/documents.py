@@ -21,6 +21,7 @@ class Problem:
     """What is wrong in a file, as people read it."""
 
     file: str
+    #: 0 for the file as a whole.
     line: int
     message: str
     #: Path of the field, "spec.quota"; "" for the whole document.
@@ -29,7 +30,7 @@ class Problem:
     about: str = ""
 
     def __str__(self) -> str:
-        parts = [f"{self.file}:{self.line}", self.about, self.field, self.message]
+        parts = [f"{self.file}:{self.line}" if self.line else self.file, self.about, self.field, self.message]
         return ": ".join(part for part in parts if part)
 
 
@@ -69,7 +70,7 @@ class Document:
 
     def problem(self, place: Place, message: str) -> Problem:
         """A problem with a field of this object."""
-        about = f"{self.kind.lower()}/{self.name}" if self.name else self.kind
+        about = f"{self.kind.lower()}/{self.name}" if self.kind and self.name else self.kind or self.name
         return Problem(self.file, self.line(place), message, dotted(place), about)
 
 
@@ -80,12 +81,11 @@ def dotted(place: Place) -> str:
 
 
 def files(path: Path) -> tuple[Path, ...]:
-    """The YAML files `kubectl apply -f path` would read, sorted. Raises FileNotFoundError."""
+    """The YAML files `kubectl apply -f path` would read, sorted. Raises OSError."""
     if path.is_dir():
         found = (f for f in path.iterdir() if f.suffix in _SUFFIXES and not f.name.startswith(".") and f.is_file())
         return tuple(sorted(found))
-    if not path.exists():
-        raise FileNotFoundError(f"{path}: no such file or directory")
+    path.stat()
     return (path,)
 
 

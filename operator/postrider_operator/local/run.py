@@ -240,7 +240,7 @@ class Local:
         for key, message in found.items():
             if self._told.get(key) != message:
                 self.say(message)
-        for key in self._told.keys() - found.keys():
+        for key in sorted(self._told.keys() - found.keys()):
             self.say(f"mended: {key}")
         self._told = found
 

@@ -37,6 +37,18 @@ def is_ours(document: Document) -> bool:
     return document.kind in BY_NAME or document.kind in OTHERS
 
 
+def misnamed(document: Document) -> Problem | None:
+    """What is wrong with the kind itself; None where it is one of ours, or an object for somebody else."""
+    if not document.kind:
+        return document.problem(("kind",), "is required")
+    group = str(document.data.get("apiVersion", "")).split("/")[0]
+    if group != API_VERSION.split("/")[0] or document.kind in BY_NAME:
+        return None
+    close = difflib.get_close_matches(document.kind, BY_NAME, 1)
+    hint = f"; did you mean {close[0]}?" if close else f": {group} has {', '.join(BY_NAME)}"
+    return document.problem(("kind",), f"unknown kind{hint}")
+
+
 def problems(document: Document, before: Document | None) -> list[Problem]:
     """What an API server would say of the object; `before` is the object as it was accepted last."""
     found = list(_frame(document))

@@ -117,3 +117,42 @@ def test_other_kinds_are_left_alone(declared: Declared, directory: Path) -> None
 
     assert declared.problems == ()
     assert declared.ignored == ("Deployment/web (z.yaml)",)
+
+
+def test_a_kind_there_is_not_is_named_and_takes_nothing_away(declared: Declared, directory: Path) -> None:
+    declared.look()
+    typo = box("b", "b@x.test").replace("kind: Mailbox", "kind: Mailbx")
+    (directory / "a.yaml").write_text(box("a", "a@x.test") + typo)
+    declared.look()
+
+    assert sorted(addresses(declared)) == ["a", "b", "c"]
+    (problem,) = map(str, declared.problems)
+    assert problem.endswith("a.yaml:7: mailbx/b: kind: unknown kind; did you mean Mailbox?")
+    assert declared.ignored == ()
+
+
+def test_an_object_without_a_kind_is_told(declared: Declared, directory: Path) -> None:
+    (directory / "z.yaml").write_text("metadata: {name: web}\n")
+    declared.look()
+
+    assert [str(problem).partition("z.yaml:")[2] for problem in declared.problems] == ["1: web: kind: is required"]
+
+
+def test_a_directory_that_is_away_takes_nothing_away(declared: Declared, directory: Path) -> None:
+    declared.look()
+    away = directory.rename(directory.with_name("away"))
+    assert declared.look()
+    assert sorted(addresses(declared)) == ["a", "b", "c"]
+    assert "cannot be read (No such file or directory)" in str(declared.problems[0])
+
+    away.rename(directory)
+    assert declared.look()
+    assert declared.problems == ()
+
+
+def test_a_directory_without_yaml_is_told(tmp_path: Path) -> None:
+    declared = Declared(tmp_path, tmp_path / "state" / "accepted.json")
+    declared.look()
+
+    (problem,) = map(str, declared.problems)
+    assert problem == f"{tmp_path}: there is no file called .yaml or .yml in it"
