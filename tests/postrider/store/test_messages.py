@@ -346,9 +346,10 @@ async def test_keywords_of_a_message_are_not_without_end(commit, reader):
     await commit(append())
     words = tuple(f"k{number:04}" for number in range(t.MAX_KEYWORDS))
     await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, 0, words))
-    with pytest.raises(StoreError) as refused:
-        await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, 0, ("one", words[0])))
-    assert refused.value.reason is Reason.LIMIT
+    for change, more in ((FlagChange.ADD, ("one", words[0])), (FlagChange.REPLACE, (*words, "one"))):
+        with pytest.raises(StoreError) as refused:
+            await commit(t.SetFlags(ALICE, INBOX, (1,), change, 0, more))
+        assert refused.value.reason is Reason.LIMIT
     await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, Flag.SEEN, words[:3]))
     (row,) = await reader.flags(ALICE, INBOX)
     assert (row.flags, row.keywords) == (Flag.SEEN, words)

@@ -133,18 +133,21 @@ class _Change:
     def apply(self, flags: int, keywords: str) -> tuple[int, str]:
         """A message's flags and keywords after it."""
         if self._way is FlagChange.REPLACE:
-            return self._flags | flags & self._stays, self._keywords
-        if self._way is FlagChange.ADD:
+            flags = self._flags | flags & self._stays
+        elif self._way is FlagChange.ADD:
             flags |= self._flags
         else:
             flags &= ~self._flags
-        if self._wanted:
-            has = set(keywords.split())
-            words = has | self._wanted if self._way is FlagChange.ADD else has - self._wanted
-            if len(words) > max(t.MAX_KEYWORDS, len(has)):
-                raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
-            keywords = " ".join(sorted(words))
-        return flags, keywords
+        return flags, self._words(keywords)
+
+    def _words(self, keywords: str) -> str:
+        if self._keywords == (keywords if self._way is FlagChange.REPLACE else ""):
+            return keywords
+        has = set(keywords.split())
+        words = {FlagChange.ADD: has | self._wanted, FlagChange.REMOVE: has - self._wanted}.get(self._way, self._wanted)
+        if len(words) > max(t.MAX_KEYWORDS, len(has)):
+            raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
+        return " ".join(sorted(words))
 
 
 def _seen_by(run: Running, folder: Folder, txn: t.SetFlags) -> dict[int, tuple[bool, int]]:
