@@ -13,12 +13,15 @@ MAX_THINGS = 1000
 MAX_ANNOTATION = 64 * 1024
 MAX_THING = 1024 * 1024
 MAX_THING_NAME = 1000
+#: The grantee that stands for all of them (RFC 4314 §2).
+ANYONE = "anyone"
 
 
 class SetRights(Txn, frozen=True):
-    """What a grantee ("namespace/address" or "anyone") may do with a folder (RFC 4314 §2.1), "" for nothing.
+    r"""What a grantee ("namespace/address" or "anyone") may do with a folder (RFC 4314 §2.1), "" for nothing.
 
-    The letters are kept as they are given, each once, in order. LIMIT above MAX_RIGHTS grantees. Result: Done.
+    The letters are kept as they are given, each once, in order. Who has none any more, nor anyone, loses what was
+    private there: \Seen and annotations. LIMIT above MAX_RIGHTS grantees. Result: Done.
     """
 
     account: Account

@@ -49,6 +49,7 @@ from postrider.store.mailing import (
     Undelete,
 )
 from postrider.store.owned import (
+    ANYONE,
     MAX_ANNOTATION,
     MAX_ANNOTATIONS,
     MAX_RIGHTS,
@@ -63,8 +64,8 @@ from postrider.store.shape import Done, Reason, StoreError, Txn
 from postrider.store.values import Account, Body, QueueRow, Value
 
 __all__ = [
-    "COUNTERS", "MAX_ANNOTATION", "MAX_ANNOTATIONS", "MAX_KEY", "MAX_LOG", "MAX_RIGHTS", "MAX_THING", "MAX_THINGS",
-    "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
+    "ANYONE", "COUNTERS", "MAX_ANNOTATION", "MAX_ANNOTATIONS", "MAX_KEY", "MAX_LOG", "MAX_RIGHTS", "MAX_THING",
+    "MAX_THINGS", "MAX_THREAD_KEYS", "QUOTA_RETRY", "Administer", "Annotate", "AnyResult", "AnyTxn", "Append",
     "BeginCopy", "Claim", "Collect", "Collected", "Copy", "CopyBegun", "CopyFinished", "CreateMailbox",
     "DeleteMailbox", "Deliver", "Done", "DropCopy", "Enqueue", "Expire", "Expunge", "Expunged", "FinishCopy",
     "FlagChange", "FlagsSet", "FreeClaims", "Intake", "IntakeDone", "Made", "NewMessage", "OpenAccount", "Outcome",

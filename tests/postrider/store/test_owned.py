@@ -51,6 +51,35 @@ async def test_whoever_gets_the_name_next_has_no_rights(commit, reader):
     assert (await reader.account(ALICE)).modseq > before.modseq
 
 
+@pytest.mark.parametrize("grantee", [BOB, "anyone"])
+@pytest.mark.parametrize("taken_first", [True, False])
+async def test_nor_what_was_private_though_the_rights_were_taken_before(commit, reader, grantee, taken_first):
+    await commit(t.OpenAccount(BOB))
+    await commit(append(INBOX, b"1"))
+    await commit(t.SetRights(ALICE, INBOX, CAROL, "r"))
+    await commit(t.SetRights(ALICE, INBOX, grantee, "r"))
+    for user in (ALICE, BOB, CAROL):
+        await commit(t.Annotate(ALICE, INBOX, user, (("/private/comment", b"c"),)))
+    for user in (BOB, CAROL):
+        await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, Flag.SEEN, grantee=user))
+    if taken_first:
+        await commit(t.SetRights(ALICE, INBOX, grantee, ""))
+    await commit(t.Release(BOB))
+    await commit(t.SetRights(ALICE, INBOX, BOB, "r"))
+    assert await reader.seen(ALICE, INBOX, BOB) == []
+    assert [row.owner for row in await reader.annotations(ALICE, INBOX, [ALICE, BOB, CAROL])] == [ALICE, CAROL]
+    assert [row.uid for row in await reader.seen(ALICE, INBOX, CAROL)] == [1]
+
+
+async def test_what_is_private_stays_while_anyone_may_see_the_folder(commit, reader):
+    await commit(append(INBOX, b"1"))
+    for grantee in (BOB, "anyone"):
+        await commit(t.SetRights(ALICE, INBOX, grantee, "r"))
+    await commit(t.SetFlags(ALICE, INBOX, (1,), FlagChange.ADD, Flag.SEEN, grantee=BOB))
+    await commit(t.SetRights(ALICE, INBOX, BOB, ""))
+    assert [row.uid for row in await reader.seen(ALICE, INBOX, BOB)] == [1]
+
+
 async def test_rights_go_with_the_folder(commit, reader):
     made = await commit(t.CreateMailbox(ALICE, "x"))
     await commit(t.SetRights(ALICE, made.id, "anyone", "l"))

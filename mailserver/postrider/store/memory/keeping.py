@@ -152,14 +152,12 @@ def release(state: State, txn: t.Release) -> t.Done:
     for owner in state.accounts.values():
         for mailbox_id, grantee in [key for key in owner.rights if key[1] == txn.account]:
             del owner.rights[mailbox_id, grantee]
-            folder = owner.folders[mailbox_id]
-            folder.seen = {key: seen for key, seen in folder.seen.items() if key[0] != grantee}
-            owner.annotations = {
-                key: value for key, value in owner.annotations.items() if key[:2] != (mailbox_id, grantee)
-            }
-            folder.changed = owner.bump()
+            owner.take_private(mailbox_id, grantee)
+            owner.folders[mailbox_id].changed = owner.bump()
             owner.note("rights", f"{mailbox_id}/{grantee}", gone=True)
             state.changed.add(owner.name)
+        for mailbox_id, _ in [key for key in owner.rights if key[1] == t.ANYONE]:
+            owner.take_private(mailbox_id, txn.account)
     if not (txn.keep and account.released):
         del state.accounts[txn.account]
     if txn.keep and not account.released:

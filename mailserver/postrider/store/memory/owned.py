@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sized
 
 from postrider.store import transactions as t
-from postrider.store.memory.state import State
+from postrider.store.memory.state import Folder, Mailstore, State
 from postrider.store.owned import annotation, grant, thing
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -22,10 +22,24 @@ def set_rights(state: State, txn: t.SetRights) -> t.Done:
         account.rights[key] = rights
     elif account.rights.pop(key, None) is None:
         return t.Done()
+    else:
+        for user in _shut_out(account, folder, txn.grantee):
+            account.take_private(folder.id, user)
     folder.changed = account.bump()
     account.note("rights", f"{folder.id}/{txn.grantee}", gone=not rights)
     state.changed |= {txn.account, Account(txn.grantee)}
     return t.Done()
+
+
+def _shut_out(account: Mailstore, folder: Folder, grantee: str) -> set[str]:
+    """Users who may not see a folder any more since a grantee's rights on it are gone."""
+    able = {other for mailbox_id, other in account.rights if mailbox_id == folder.id}
+    if t.ANYONE in able:
+        return set()
+    if grantee != t.ANYONE:
+        return {grantee}
+    private = {owner for mailbox_id, owner, _ in account.annotations if mailbox_id == folder.id}
+    return ({user for user, _ in folder.seen} | private - {"", account.name}) - able
 
 
 def annotate(state: State, txn: t.Annotate) -> t.Done:

@@ -220,6 +220,12 @@ class Mailstore:
         self.modseq += 1
         return self.modseq
 
+    def take_private(self, mailbox_id: int, user: str) -> None:
+        """What was a user's own on a folder is forgotten."""
+        folder = self.folders[mailbox_id]
+        folder.seen = {key: seen for key, seen in folder.seen.items() if key[0] != user}
+        self.annotations = {key: value for key, value in self.annotations.items() if key[:2] != (mailbox_id, user)}
+
     def forget_threads(self) -> None:
         """Keys go with the email that brought them."""
         alive = {message.email_id for message in self.held_messages()}

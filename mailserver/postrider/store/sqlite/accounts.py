@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from postrider.store import names
 from postrider.store import transactions as t
@@ -166,6 +167,8 @@ def release(run: Running, txn: t.Release) -> t.Done:
         " WHERE account_id = ?1 UNION ALL SELECT ?1, 0, ?2",
         (account_id, key_id),
     )
+    # A folder that was removed before may still be on its way into the undelete window, which goes with the account.
+    run.db.execute("UPDATE doomed SET kept = 0 WHERE account_id = ?", (account_id,))
     if key_id:
         run.shredded.append(key_id)
     for table in ("mailbox", "subscription", "rights", "annotation", "thing", "former", "staged"):
@@ -203,8 +206,12 @@ def _take_rights(run: Running, grantee: Account) -> None:
             "UPDATE mailbox SET changed = ? WHERE account_id = ? AND id = ?", (row[0], account_id, mailbox_id)
         )
         run.changed.add(row[1])
-        for table, whose in (("seen", "grantee"), ("annotation", "owner")):
-            run.db.execute(
-                f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ? AND {whose} = ?",
-                (account_id, mailbox_id, grantee),
-            )
+    open_to_all = run.db.execute("SELECT account_id, mailbox_id FROM rights WHERE grantee = ?", (t.ANYONE,)).fetchall()
+    for folder in {*given, *open_to_all}:
+        take_private(run, folder, grantee)
+
+
+def take_private(run: Running, folder: tuple[Any, ...], user: str) -> None:
+    """What was a user's own on somebody's folder is forgotten."""
+    for table, whose in (("seen", "grantee"), ("annotation", "owner")):
+        run.db.execute(f"DELETE FROM {table} WHERE account_id = ? AND mailbox_id = ? AND {whose} = ?", (*folder, user))

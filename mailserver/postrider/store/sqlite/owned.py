@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from postrider.store import transactions as t
 from postrider.store.owned import annotation, grant, thing
-from postrider.store.sqlite.accounts import ensure_account, find_folder, next_modseq, note
+from postrider.store.sqlite.accounts import Folder, ensure_account, find_folder, next_modseq, note, take_private
 from postrider.store.sqlite.transaction import Running
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
@@ -27,11 +27,28 @@ def set_rights(run: Running, txn: t.SetRights) -> t.Done:
         )
         if not run.db.changes():
             return t.Done()
+        for user in _shut_out(run, folder, txn):
+            take_private(run, folder.key, user)
     modseq = next_modseq(run, folder.account_id)
     run.db.execute("UPDATE mailbox SET changed = ? WHERE account_id = ? AND id = ?", (modseq, *folder.key))
     note(run, folder.account_id, modseq, "rights", f"{folder.id}/{txn.grantee}", gone=not rights)
     run.changed |= {txn.account, Account(txn.grantee)}
     return t.Done()
+
+
+def _shut_out(run: Running, folder: Folder, txn: t.SetRights) -> list[str]:
+    """Users who may not see a folder any more since these rights on it are gone."""
+    if run.one("SELECT 1 FROM rights WHERE account_id = ? AND mailbox_id = ? AND grantee = ?", *folder.key, t.ANYONE):
+        return []
+    if txn.grantee != t.ANYONE:
+        return [txn.grantee]
+    rows = run.db.execute(
+        "SELECT grantee FROM seen WHERE account_id = ?1 AND mailbox_id = ?2 UNION"
+        " SELECT owner FROM annotation WHERE account_id = ?1 AND mailbox_id = ?2 AND owner NOT IN ('', ?3) EXCEPT"
+        " SELECT grantee FROM rights WHERE account_id = ?1 AND mailbox_id = ?2",
+        (*folder.key, txn.account),
+    )
+    return [str(user) for (user,) in rows.fetchall()]
 
 
 def annotate(run: Running, txn: t.Annotate) -> t.Done:
