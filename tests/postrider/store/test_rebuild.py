@@ -69,6 +69,19 @@ async def test_everything_is_as_it_was(busy, data, options):
     assert dump(data) == before
 
 
+async def test_numbers_of_what_came_and_went_in_one_batch_are_not_given_again(data, options):
+    """A removed account is cleared away by its number: whoever came after it must not have that one."""
+    committer = SqliteCommitter(data, options)
+    committer.commit([intake(ALICE)])
+    committer.commit([intake(BOB), t.Release(BOB)])
+    committer.close()
+    before = dump(data)
+    lose(data)
+    again(data)
+    assert dump(data) == before
+    assert ("account", 2) in before["sqlite_sequence"]
+
+
 async def test_with_the_writer_killed_nothing_is_lost_either(busy, data, tmp_path):
     """What is in no synced record yet is in the page cache: only the database and the process are gone."""
     killed = tmp_path / "killed"

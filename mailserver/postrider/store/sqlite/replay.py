@@ -41,6 +41,7 @@ class Replay:
     def run(self, read: Read, told: Callable[[int, int], object]) -> None:
         """Apply everything in order. Raises NoJournal, BadRecord, msgspec.DecodeError, apsw.Error."""
         ids: Counter[str] = Counter()
+        numbered = self._numbered()
         for done, entry in enumerate(self.wanted):
             told(done, len(self.wanted))
             payload = read(entry)
@@ -50,8 +51,15 @@ class Replay:
             changes = journal.unpack_changes(payload)
             for changed in changes.tables:
                 self._apply(changed)
+                if changed.gone and changed.table in numbered:  # one that came and went in one batch was never inserted
+                    ids[changed.table] = max(ids[changed.table], *(number for (number,) in changed.gone))
             ids |= Counter(changes.ids)
         self._raise_ids(ids)
+
+    def _numbered(self) -> frozenset[str]:
+        """Tables whose ids are given once."""
+        rows = self._db.execute("SELECT name FROM sqlite_schema WHERE sql LIKE '%AUTOINCREMENT%'")
+        return frozenset(str(name) for (name,) in rows)
 
     def _is_wanted(self, entry: Entry) -> bool:
         about = entry.about
