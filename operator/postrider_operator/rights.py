@@ -33,7 +33,7 @@ RIGHTS: tuple[Right, ...] = (
     Right(GROUP, "maildomains", READ, "see MailDomains"),
     Right(GROUP, "mailboxes", READ, "see Mailboxes"),
     Right(GROUP, "aliases", READ, "see Aliases"),
-    Right(GROUP, "dkimkeys", (*READ, "create"), "see DkimKeys and generate them"),
+    Right(GROUP, "dkimkeys", (*READ, "create", "delete"), "see DkimKeys, generate them, remove them for your own"),
     *(
         Right(GROUP, f"{kind}/status", ("patch",), "say what became of an object")
         for kind in ("mailservers", "maildomains", "mailboxes", "aliases", "dkimkeys")

@@ -98,6 +98,12 @@ def test_a_declared_key_signs(site: MailSite) -> None:
         _, found = imap.search(None, "SUBJECT", "signed")
         _, rows = imap.fetch(found[0].split()[-1].decode(), "(BODY.PEEK[HEADER])")
     assert b"s=mine" in rows[0][1].replace(b"\r\n\t", b" ")
+
+    def keys() -> set[str]:
+        found = site.cluster.list("DkimKey", site.namespace)
+        return {row["metadata"]["name"] for row in found if row["spec"]["domain"] == "keys.test"}
+
+    wait("those the domain had been given are gone", lambda: keys() == {"mine"}, 20)
     site.cluster.delete("DkimKey", site.namespace, "mine")
     wait("the key is gone", lambda: site.cluster.find("DkimKey", site.namespace, "mine") is None)
 
@@ -176,6 +182,17 @@ def test_deletion_policy_delete_takes_the_password_along(site: MailSite) -> None
     site.cluster.delete("Mailbox", site.namespace, "gone")
     wait("the Mailbox is gone", lambda: site.cluster.find("Mailbox", site.namespace, "gone") is None, 60)
     wait("its Secret is gone", lambda: site.cluster.find("Secret", site.namespace, "gone-password") is None, 60)
+
+
+def test_a_mailbox_made_to_be_deleted_keeps_its_password_once_it_says_retain(site: MailSite) -> None:
+    def owners() -> list[object]:
+        secret = site.cluster.find("Secret", site.namespace, "wavering-password") or {}
+        return secret.get("metadata", {}).get("ownerReferences", []) if secret else [None]
+
+    site.cluster.apply(site.namespace, mailbox("wavering@one.test", deletionPolicy="Delete"))
+    wait("it goes with the Mailbox", lambda: owners() not in ([], [None]), 60)
+    site.cluster.apply(site.namespace, mailbox("wavering@one.test", deletionPolicy="Retain"))
+    wait("it no longer does", lambda: owners() == [], 60)
 
 
 def test_a_deleted_domain_takes_no_mail_and_keeps_its_keys(site: MailSite) -> None:

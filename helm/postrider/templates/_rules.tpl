@@ -5,7 +5,7 @@
   verbs: [get, list, watch]
 - apiGroups: [postrider.dev]
   resources: [dkimkeys]
-  verbs: [create]
+  verbs: [create, delete]
 - apiGroups: [postrider.dev]
   resources: [mailservers/status, maildomains/status, mailboxes/status, aliases/status, dkimkeys/status]
   verbs: [patch]

@@ -85,7 +85,7 @@ def _own(world: World, server: MailServer, findings: Findings, result: Certifica
             return
     if authority.name not in world.secrets:
         if authority.name not in world.unreadable:
-            body = children.generated(authority, world.name, "ca", owner, type="kubernetes.io/tls")
+            body = children.generated(authority, world.name, "ca", None, type="kubernetes.io/tls")
             result.generates.append(
                 Generate(authority, body, CaMaterial(f"Postrider CA {world.namespace}/{world.name}"))
             )

@@ -25,7 +25,11 @@ def apply(ref: Ref, body: Object, server: str, owner: Resource | None, annotatio
 
 
 def generated(ref: Ref, server: str, content: str, owner: Resource | None, **body: Any) -> Object:
-    """The object of a Generate, without its material."""
+    """The object of a Generate, without its material.
+
+    `owner` is one it has for good. Where a deletionPolicy decides it is None, and `ownership` says so afterwards: a
+    server-side apply takes back what an apply has given, and nothing that came with the creation.
+    """
     labels = names.labels(server) | {names.CONTENT: content}
     metadata = {"name": ref.name, "namespace": ref.namespace, "labels": labels, **owned(owner)}
     return {"apiVersion": API_VERSIONS[ref.kind], "kind": ref.kind, "metadata": metadata, **body}

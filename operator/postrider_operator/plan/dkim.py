@@ -125,12 +125,14 @@ def _ours(world: World, at: Ref, key: DkimKey, about: tuple[MailDomain, Findings
     if present is not None and not names.is_ours(dict(present.labels)):
         findings.add(ref(key), name_taken(at))
         return False
-    owner = key if key.spec.deletion_policy == "Delete" and key.metadata.uid else None
+    # What holds for generated keys the MailDomain says, now and not when they were made.
+    policy = parent.spec.deletion_policy if is_generated(key) else key.spec.deletion_policy
+    owner = key if policy == "Delete" and key.metadata.uid else None
     if at.name in world.secrets or at.name in world.unreadable:
         if present is not None and (apply := children.ownership(at, present, owner)):
             result.applies.append(apply)
         return True
-    body = children.generated(at, world.name, "dkim", owner, type="Opaque")
+    body = children.generated(at, world.name, "dkim", None, type="Opaque")
     body["metadata"]["annotations"] = {
         f"{GROUP}/domain": key.spec.domain,
         f"{GROUP}/selector": key.spec.selector,

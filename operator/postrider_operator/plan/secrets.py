@@ -85,7 +85,7 @@ def generate(world: World, mine: Mine, settled: Settled, findings: Findings) -> 
         elif at in present:
             applies += [a] if (a := children.ownership(at, present[at], owner)) else []
         elif at.name not in world.secrets and at.name not in world.unreadable:
-            body = children.generated(at, world.name, "password", owner, type="kubernetes.io/basic-auth")
+            body = children.generated(at, world.name, "password", None, type="kubernetes.io/basic-auth")
             generates.append(Generate(at, body, PasswordMaterial(address, host)))
     return generates, applies
 

@@ -15,10 +15,12 @@ from postrider.contract import dkim, files
 from postrider.contract.model import Snapshot
 from postrider_operator import material
 from postrider_operator.kinds import BY_NAME, Resource
+from postrider_operator.paths import PLURALS
 from postrider_operator.plan import plan
 from postrider_operator.plan.conditions import time
 from postrider_operator.plan.desired import Desired, Event, KeyMaterial
 from postrider_operator.plan.secrets import unhashed
+from postrider_operator.rights import RIGHTS
 from postrider_operator.world import Child, Pod, Ref, Secret, Workload, World
 
 Object = dict[str, Any]
@@ -44,6 +46,8 @@ class Namespace:
         self.plans = 0
         self._pems = pems
         self._given: dict[Ref, Object] = {}
+        # Whoever creates an object owns what stood in it: an apply takes back only what an apply has given.
+        self._created_with_owner: set[Ref] = set()
         self._verifiers: dict[str, tuple[str, ...]] = {}
         self._numbers = itertools.count(1)
         self._snapshot: Snapshot | None = None
@@ -141,10 +145,15 @@ class Namespace:
         self.plans += 1
         for intent in desired.generates:
             if intent.ref not in self.objects or intent.replaces:
+                _allowed(intent.ref, "update" if intent.replaces else "create")
                 self.put(intent.ref, self._filled(intent))
+                if "ownerReferences" in intent.object["metadata"]:
+                    self._created_with_owner.add(intent.ref)
         for apply in desired.applies:
+            _allowed(apply.ref, "patch" if apply.ref in self.objects else "create")
             self._apply(apply.ref, apply.object)
         for delete in desired.deletes:
+            _allowed(delete.ref, "delete")
             self.writes += delete.ref in self.objects
             self.delete(delete.ref)
         for patch in desired.statuses:
@@ -180,7 +189,7 @@ class Namespace:
         if last and last["metadata"].get("annotations", {}).items() >= mark.items():
             return
         metadata = {**last.get("metadata", {}), **wanted["metadata"]}
-        if "ownerReferences" not in wanted["metadata"]:
+        if "ownerReferences" not in wanted["metadata"] and ref not in self._created_with_owner:
             metadata.pop("ownerReferences", None)
         self.put(ref, {**last, **wanted, "metadata": metadata})
 
@@ -206,6 +215,12 @@ class Namespace:
 
     def _ref(self, row: Object) -> Ref:
         return Ref(row["kind"], NAMESPACE, row["metadata"]["name"])
+
+
+def _allowed(ref: Ref, verb: str) -> None:
+    """Nothing is planned that the chart's rules forbid."""
+    resource = PLURALS[ref.kind]
+    assert any(right.resource == resource and verb in right.verbs for right in RIGHTS), f"{verb} {resource}"
 
 
 def _secret(ref: Ref, row: Object) -> Secret:

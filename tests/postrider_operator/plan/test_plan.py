@@ -225,6 +225,26 @@ def test_deletion_policy_delete_hands_generated_objects_to_their_owner(namespace
     assert ref("Secret", "alice-password") not in namespace.objects
 
 
+@pytest.mark.parametrize(
+    ("secret", "at"), [("alice-password", ALICE), ("example.org-rsa1-dkim", DOMAIN), ("default-ca", SERVER)]
+)
+def test_what_was_created_to_be_deleted_is_retained_once_that_is_said(
+    namespace: Any, declare: Any, secret: str, at: Any
+) -> None:
+    """And the other way round, at any time: the deletionPolicy of the moment of deletion counts."""
+    given = (SERVER, DOMAIN, ALICE)
+
+    def say(policy: str) -> None:
+        kind, name, spec = at
+        declare(*(row for row in given if row != at), (kind, name, {**(spec or {}), "deletionPolicy": policy}))
+
+    for last, stays in (("Retain", True), ("Delete", False)):
+        for policy in ("Delete", "Retain", last):
+            say(policy)
+        declare(*(row for row in given if row != at))
+        assert (ref("Secret", secret) in namespace.objects) == stays, last
+
+
 def test_own_dkim_keys_replace_the_generated_ones(namespace: Any, declare: Any, pems: dict[str, str]) -> None:
     declare(SERVER, DOMAIN)
     own = ("DkimKey", "mine", {"domain": "example.org", "selector": "mine", "secretRef": {"name": "mine"}})
