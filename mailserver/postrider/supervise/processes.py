@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import multiprocessing
 import os
@@ -89,6 +90,17 @@ class Nursery:
 
     async def start(self, name: str, index: int) -> ChildProcess:
         """Start a child that runs `postrider.app.NAME`; its end of the channel is handed over."""
+        starting = asyncio.create_task(self._start(name, index))
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:  # nobody would know of the child: it is not to outlive the group
+            with contextlib.suppress(ChildFailed):
+                child = await starting
+                child.kill()
+                child.channel.close()
+            raise
+
+    async def _start(self, name: str, index: int) -> ChildProcess:
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
