@@ -55,6 +55,8 @@ class Outcome:
 
     #: One line for each intent that failed.
     failures: list[str] = field(default_factory=list)
+    #: Of these the children that cannot be made as planned, and why: trying again alone will not help.
+    refused: list[tuple[Ref, str]] = field(default_factory=list)
     #: Somebody else has written since the world was read: read it and plan again.
     stale: bool = False
     #: Objects that were created.
@@ -136,6 +138,8 @@ class Applier:
                         continue
                     self._count(intent.ref, verb, "error")
                     outcome.failures.append(_line(intent.ref, error))
+                    if isinstance(error, ApiError):
+                        outcome.refused.append((intent.ref, error.message or str(error)))
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))
 
@@ -159,6 +163,7 @@ class Applier:
             return
         except ValueError as error:  # the authority is damaged or gone
             outcome.failures.append(_line(ref, error))
+            outcome.refused.append((ref, str(error)))
             return
         self._created(ref, raw)
         outcome.created += 1

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from postrider.contract.files import BadSnapshot
@@ -19,7 +19,7 @@ from postrider_operator.kinds import BY_NAME, Resource
 from postrider_operator.metrics import Metrics
 from postrider_operator.picture import Picture
 from postrider_operator.plan import known_names, plan
-from postrider_operator.plan.desired import SERVER_LABEL, Desired, Event
+from postrider_operator.plan.desired import SERVER_LABEL, Desired
 from postrider_operator.plan.mine import DEFAULT_SERVER
 from postrider_operator.secrets import ABSENT
 from postrider_operator.world import Ref, World
@@ -34,7 +34,7 @@ PASSES = 6
 #: Seconds the pods have to load a new generation before statuses are written: one write instead of two, mostly.
 #: Many statuses are worth a longer wait.
 SETTLE, SETTLE_EACH, LONGEST_SETTLE = 2.0, 0.005, 10.0
-#: Failures told in one log line and one event.
+#: Failures told in one log line.
 TOLD = 5
 
 
@@ -178,16 +178,15 @@ class Reconciler:
 
     async def _reconcile(self, key: Key, assembler: Assembler, sources: Sources) -> list[str]:
         """One round; what failed."""
-        failures: list[str] = []
+        made = Outcome()
         world, desired = await self._planned(key, assembler)
         for _ in range(PASSES):
             made = await self._hands.applier.generate(desired)
-            failures = made.failures
             if not made.created and not made.stale:
                 break
             world, desired = await self._planned(key, assembler)
         done = await self._hands.applier.children(desired)
-        failures += done.failures
+        failures = made.failures + done.failures
         await self._remember(key, desired, done, sources)
         if done.stale:
             sources.published.forget(key)
@@ -199,11 +198,14 @@ class Reconciler:
                 wait = min(SETTLE + SETTLE_EACH * len(desired.statuses), LONGEST_SETTLE)
                 await sources.observer.settled(key, wait)
                 world, desired = await self._planned(key, assembler)
+        if refused := sorted({*made.refused, *done.refused}, key=str):  # for what the statuses say of it
+            desired = await asyncio.to_thread(plan, replace(world, refused=tuple(refused)))
         told = await self._hands.applier.statuses(desired)
         failures += told.failures
         if told.stale:
             self.mark(key)
-        self._tell(world, desired, failures)
+        for event in desired.events:
+            self._hands.recorder.record(event)
         sources.lookups.want(key, desired.questions)
         if desired.again is not None:
             self.mark(key, max(1.0, desired.again))
@@ -223,14 +225,6 @@ class Reconciler:
         except BadSnapshot:
             log.exception("published what cannot be read", extra={"namespace": key[0], "server": key[1]})
             sources.published.forget(key)
-
-    def _tell(self, world: World, desired: Desired, failures: list[str]) -> None:
-        for event in desired.events:
-            self._hands.recorder.record(event)
-        if failures and world.server is not None:
-            ref = Ref("MailServer", world.namespace, world.name)
-            message = "; ".join(failures[:TOLD])
-            self._hands.recorder.record(Event(ref, world.server.metadata.uid, "Warning", "ApplyFailed", message))
 
     def _tidy(self, key: Key, world: World, sources: Sources) -> None:
         """Look again for Secrets no watch tells of; forget what is known of a MailServer that is gone."""

@@ -137,5 +137,7 @@ class World:
     defaults: Defaults = Defaults()
     #: The command that brings the CRDs up to date, "" when they are.
     crds_outdated: str = ""
+    #: What the API server has just refused to make as planned, and why; sorted.
+    refused: tuple[tuple[Ref, str], ...] = ()
     #: Local mode: the server is a child process; no workload is planned.
     local: bool = False

@@ -92,6 +92,18 @@ def test_a_mailbox_without_its_domain_waits_for_it(site: MailSite) -> None:
     site.cluster.wait_ready("Mailbox", site.namespace, "zoe", 60)
 
 
+def test_a_pod_that_cannot_be_made_is_told_and_the_one_there_is_serves_on(site: MailSite) -> None:
+    wrong = mail_server(pod={"resources": {"requests": {"cpu": "lots"}}})
+    site.cluster.apply(site.namespace, wrong)
+    said = refused(site, "MailServer", "default")
+    assert said["reason"] == "ApplyFailed"
+    assert "StatefulSet default-mail" in said["message"]
+    assert "quantities" in said["message"]
+    still_served(site, "nopod")
+    site.cluster.apply(site.namespace, mail_server())
+    site.cluster.wait_ready("MailServer", site.namespace, "default", 60)
+
+
 def test_objects_in_the_worst_order_end_ready(cluster: Cluster, operator: Operator, namespace: str) -> None:
     objects = [
         alias("info@two.test", "nina@two.test"),

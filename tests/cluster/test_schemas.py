@@ -25,6 +25,8 @@ BAD = {
     "domain with a space": (mail_domain("d", domain="one test"), "domain"),
     "domain without a dot at its start": (mail_domain("d", domain=".one.test"), "domain"),
     "hostname": (mail_server("not a host"), "hostname"),
+    "mail tried again without a pause": (mail_server(queue={"firstRetry": "0s"}), "firstRetry"),
+    "no room for any message": (mail_server(limits={"messageSize": 0}), "messageSize"),
     "two replicas of the embedded store": (mail_server(replicas=2), "replicas"),
     "selector": (dkim_key("k", "one.test", "under_score!"), "selector"),
     "algorithm": (dkim_key("k", "one.test", "s1", "DSA"), "algorithm"),

@@ -26,7 +26,7 @@ from postrider_operator.kinds.resource import (
     ruled,
 )
 from postrider_operator.kinds.storage import STORAGE_RULES, Storage
-from postrider_operator.kinds.texts import AddressText, DomainText, DurationText, SizeText
+from postrider_operator.kinds.texts import AddressText, DomainText, DurationText, SomeDurationText, SomeSizeText
 
 _PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -68,7 +68,7 @@ class Service(Model):
 class Limits(Model):
     """What strangers can make grow, and how far."""
 
-    message_size: SizeText = Field(default="50Mi", description="Largest message taken (SIZE, RFC 1870).")
+    message_size: SomeSizeText = Field(default="50Mi", description="Largest message taken (SIZE, RFC 1870).")
     recipients_per_message: int = Field(
         default=1000, ge=100, le=100_000, description="Recipients of one message (RFC 5321 section 4.5.3.1.8)."
     )
@@ -90,8 +90,10 @@ class Limits(Model):
 class Queue(Model):
     """How mail for other servers is tried again."""
 
-    first_retry: DurationText = Field(default="5m", description="Time until the first new try; it doubles from there.")
-    max_retry: DurationText = Field(default="67m", description="Longest time between two tries.")
+    first_retry: SomeDurationText = Field(
+        default="5m", description="Time until the first new try; it doubles from there."
+    )
+    max_retry: SomeDurationText = Field(default="67m", description="Longest time between two tries.")
     lifetime: DurationText = Field(default="5d", description="Time after which a message is returned to its sender.")
     delay_notice: DurationText = Field(default="4h", description="Time after which the sender is told of the delay.")
 

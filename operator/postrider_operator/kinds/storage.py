@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from postrider_operator.kinds.resource import Model, Rule, ruled
-from postrider_operator.kinds.texts import SizeText
+from postrider_operator.kinds.texts import SomeSizeText
 
 _ID = Rule(
     r"self.matches(r'^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$')",
@@ -50,7 +50,7 @@ class Encryption(Model):
 class Storage(Model):
     """The volume that holds all mail. It outlives the MailServer unless deletionPolicy says otherwise."""
 
-    size: SizeText = Field(default="10Gi", description="How large the volume is; it may grow, never shrink.")
+    size: SomeSizeText = Field(default="10Gi", description="How large the volume is; it may grow, never shrink.")
     class_name: str | None = Field(
         default=None,
         description="StorageClass of the volume; the cluster's default where it is not said. It cannot be changed.",

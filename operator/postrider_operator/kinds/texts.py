@@ -67,12 +67,15 @@ _SIZE_RULES = (
         "not a size: a number of bytes, or a number with Ki, Mi, Gi, Ti (or k, M, G, T), for example 5Gi",
     ),
 )
+# Of as many digits that the end of the longest one still has a date.
 _DURATION_RULES = (
     Rule(
-        "self.matches(r'^([0-9]+[smhd])+$')",
+        "self.matches(r'^([0-9]{1,8}[sm]|[0-9]{1,6}h|[0-9]{1,4}d)+$')",
         "not a duration: numbers with s, m, h or d, for example 90s, 5m, 4h or 5d",
     ),
 )
+_SOME_TIME = Rule("!self.matches(r'^(0+[smhd])+$')", "it must be longer than nothing, for example 5m")
+_SOME_BYTES = Rule(r"!string(self).matches(r'^0+(\.0+)?[A-Za-z]*$')", "it must be more than nothing, for example 50Mi")
 
 _CATCH_ALL = Rule("!self.startsWith('*@')", "*@domain is a catch-all, and only an Alias can be one")
 
@@ -110,8 +113,19 @@ SizeText = Annotated[
     BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
     Field(max_length=32, json_schema_extra=ruled(*_SIZE_RULES, **{"x-kubernetes-int-or-string": True})),
 ]
+#: The same, and not 0.
+SomeSizeText = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    Field(max_length=32, json_schema_extra=ruled(*_SIZE_RULES, _SOME_BYTES, **{"x-kubernetes-int-or-string": True})),
+]
 #: "90s", "5m", "4h", "5d", "1h30m". `duration_seconds` reads it.
 DurationText = Annotated[str, Field(min_length=1, max_length=32, json_schema_extra=ruled(*_DURATION_RULES))]
+
+#: The same, and not 0.
+SomeDurationText = Annotated[
+    str, Field(min_length=1, max_length=32, json_schema_extra=ruled(*_DURATION_RULES, _SOME_TIME))
+]
 
 
 def size_bytes(text: str) -> int:

@@ -42,6 +42,8 @@ def plan(world: World) -> Desired:
     objects = publish.objects(world, server, published.snapshot, findings) if published.snapshot else publish.Objects()
     pods, unwanted = ([], []) if world.local else workload.workload(world, server, findings)
     ways_in = [] if world.local else network.network(world, server, findings)
+    for at, said in world.refused:
+        findings.add(ref(server), server_status.refused(at, said))
     told = status.statuses(world, own, published.snapshot, findings)
     server_status.put(world, server, published, issued, (findings, told))
     return Desired(

@@ -8,11 +8,11 @@ from postrider.contract.model import Snapshot
 from postrider_operator.kinds import MailServer
 from postrider_operator.plan.certificates import Certificates
 from postrider_operator.plan.conditions import FALSE, TRUE, UNKNOWN, Verdict
-from postrider_operator.plan.findings import Findings
+from postrider_operator.plan.findings import Finding, Findings
 from postrider_operator.plan.mine import ref
 from postrider_operator.plan.snapshot import ACKNOWLEDGE, Published
 from postrider_operator.plan.status import Statuses
-from postrider_operator.world import World
+from postrider_operator.world import Ref, World
 
 
 def put(
@@ -37,6 +37,12 @@ def put(
         "addresses": list(world.workload.addresses),
     }
     result.put(world, server, found, **fields)
+
+
+def refused(at: Ref, said: str) -> Finding:
+    """The finding for a child that the API server refuses to make as it is planned."""
+    action = "Correct what the MailServer's spec says of it, or what forbids it; it is tried again."
+    return Finding("ApplyFailed", f"{at.kind} {at.name} cannot be made as declared: {said}", action)
 
 
 def _ready(world: World, server: MailServer, snapshot: Snapshot | None, findings: Findings) -> Verdict:

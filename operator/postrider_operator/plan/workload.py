@@ -151,7 +151,8 @@ def _placement(pod: PodSpec) -> dict[str, Any]:
 
 def _container(world: World, server: MailServer) -> dict[str, Any]:
     grace = duration_seconds(server.spec.pod.termination_grace)
-    drain = max(grace - _LINGER - _MARGIN, 1)
+    linger = min(_LINGER, grace)  # a hook longer than the grace makes a pod invalid
+    drain = max(grace - linger - _MARGIN, 1)
     resources = server.spec.pod.resources
     ports = [*((name, inner) for name, _, inner in MAIL_PORTS), ("health", HEALTH_PORT), ("metrics", METRICS_PORT)]
     return {
@@ -170,7 +171,7 @@ def _container(world: World, server: MailServer) -> dict[str, Any]:
         "startupProbe": _probe("/livez", period=1, failures=600),
         "livenessProbe": _probe("/livez", period=10, failures=6),
         "readinessProbe": _probe("/readyz", period=2, failures=2),
-        "lifecycle": {"preStop": {"sleep": {"seconds": _LINGER}}},
+        **({"lifecycle": {"preStop": {"sleep": {"seconds": linger}}}} if linger else {}),
         "volumeMounts": [
             {"name": "snapshot", "mountPath": SNAPSHOT, "readOnly": True},
             {"name": names.VOLUME, "mountPath": DATA},

@@ -105,6 +105,18 @@ BAD = [
     ("MailServer", {"hostname": "mail.example.org", "queue": {"lifetime": "5x"}}, "not a duration"),
     (
         "MailServer",
+        {"hostname": "m.example", "queue": {"lifetime": "99999999d"}},
+        "spec.queue.lifetime: not a duration",
+    ),
+    ("MailServer", {"hostname": "m.example", "queue": {"firstRetry": "0m0s"}}, "spec.queue.firstRetry: it must be"),
+    (
+        "MailServer",
+        {"hostname": "m.example", "limits": {"messageSize": "0.0Mi"}},
+        "spec.limits.messageSize: it must be",
+    ),
+    ("MailServer", {"hostname": "m.example", "storage": {"size": 0}}, "spec.storage.size: it must be"),
+    (
+        "MailServer",
         {"hostname": "m.example", "relay": {"host": "r.example", "username": "u"}},
         "needs a passwordSecretRef",
     ),

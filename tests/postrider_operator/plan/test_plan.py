@@ -309,6 +309,21 @@ def test_a_broken_pod_of_a_superseded_revision_is_removed(namespace: Any, declar
     assert any("ImagePullBackOff" in str(patch.status) for patch in desired.statuses)
 
 
+def test_a_child_that_the_api_server_refuses_is_told(namespace: Any, declare: Any) -> None:
+    declare(SERVER, DOMAIN, ALICE)
+    said = 'StatefulSet.apps "default-mail" is invalid: spec.template: quantities must match'
+    world = dataclasses.replace(namespace.world(), refused=((ref("StatefulSet", "default-mail"), said),))
+    desired = plan(world)
+
+    (told,) = desired.statuses
+    rows = {row["type"]: row for row in told.status["conditions"]}
+    assert (rows["Ready"]["status"], rows["Ready"]["reason"]) == ("False", "ApplyFailed")
+    assert said in rows["Ready"]["message"]
+    assert "last good state is served" in rows["Ready"]["message"]
+    assert rows["Stalled"]["status"] == "True"
+    assert [(event.ref.kind, event.reason) for event in desired.events] == [("MailServer", "ApplyFailed")]
+
+
 def test_a_refused_generation_is_told(namespace: Any, declare: Any) -> None:
     declare(SERVER)
     namespace.follow = False
