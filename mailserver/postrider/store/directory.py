@@ -123,7 +123,10 @@ def check_filesystem(path: Path, *, allow_tmpfs: bool) -> str:
     if kind in _NETWORK:
         raise CannotOpen(f"{path} is on {kind}: the store needs a local filesystem (ext4, xfs, btrfs, a block volume)")
     if kind in _VOLATILE and not allow_tmpfs:
-        raise CannotOpen(f"{path} is on {kind}: mail would be lost with the power; say so explicitly if it may be")
+        raise CannotOpen(
+            f"{path} is on {kind}: mail would be lost with the power. Keep it on a disk (where it may be lost:"
+            " `postrider-server serve --allow-tmpfs`)"
+        )
     return kind
 
 

@@ -44,5 +44,6 @@ def up(  # noqa: PLR0913 -- each parameter is a flag
     try:
         asyncio.run(Local(options, typer.echo).run())
     except (CannotStart, ServerFailed, OSError) as error:
-        typer.echo(f"postrider: {error}", err=True)
+        where = f"{data}: " if isinstance(error, OSError) and not error.filename else ""  # a full disk names no file
+        typer.echo(f"postrider: {where}{error}", err=True)
         raise typer.Exit(1) from error

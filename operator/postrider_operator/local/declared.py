@@ -45,7 +45,8 @@ class Declared:
         """Read the files if any of them changed since they were read; whether that was so.
 
         A `patient` look leaves what was not the same at the look before to the next one: an editor that empties a file
-        before it writes it anew would seem to take all objects away.
+        before it writes it anew would seem to take all objects away. Raises OSError when `memory` cannot be written;
+        then the next look reads again.
         """
         signature, self._before, before = self._signature(), None, self._before
         if signature == self._seen:
@@ -53,8 +54,8 @@ class Declared:
         if patient and signature != before:
             self._before = signature
             return False
-        self._seen = signature
         self._read()
+        self._seen = signature
         return True
 
     def _signature(self) -> _Signature:

@@ -67,6 +67,8 @@ class Local:
     _told: dict[str, str] = field(default_factory=dict)
     _serving: Serving | None = None
     _asked: float = 0.0
+    #: When to look again after something could not be written; 0 when all is written.
+    _again: float = 0.0
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
@@ -129,7 +131,7 @@ class Local:
             return str(error)
         ended = asyncio.create_task(self.server.ended())
         while not self._stop.is_set() and not ended.done():
-            await self._look()
+            await self._look_through_faults()
             await self._pause()
         if ended.done():
             return f"the server ended with status {ended.result()}"
@@ -148,9 +150,24 @@ class Local:
         starting.result()
         return not self._stop.is_set()
 
+    async def _look_through_faults(self) -> None:
+        """Look; a disk that is full keeps changes waiting, it takes no mail server down."""
+        if time.monotonic() < self._again:
+            return
+        try:
+            await self._look()
+        except OSError as error:
+            if not self._again:
+                self.say(f"{self.options.data}: cannot be written, so changes wait: {error}")
+            self._again = time.monotonic() + ASK_EVERY
+        else:
+            if self._again:
+                self.say(f"mended: {self.options.data}: cannot be written")
+            self._again = 0.0
+
     async def _look(self) -> None:
         """One look at the files and, while it has something to load or now and then, at the server."""
-        if self.picture.declared.look(patient=True):
+        if self.picture.declared.look(patient=True) or self._again:
             await self._reconcile()
         snapshot = self.picture.previous
         behind = not all(pod.ready and snapshot and pod.loaded >= snapshot.generation for pod in self.picture.pods)
@@ -260,9 +277,9 @@ class Local:
         last = self._serving
         if last is not None and serving.snapshot is last.snapshot and serving.listeners == last.listeners:
             return
-        self._serving = serving
         if self.options.ready_file:
             write_private(self.options.ready_file.absolute(), json.dumps(as_json(serving), indent=2).encode() + b"\n")
+        self._serving = serving
         if last is None or (serving.listeners, serving.logins) != (last.listeners, last.logins):
             self.say(text(serving))
         else:

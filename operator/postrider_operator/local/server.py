@@ -37,7 +37,7 @@ _TAIL = 15
 
 
 class ServerFailed(Exception):
-    """The server cannot be started; the message has the end of its log."""
+    """The server cannot be started; the message has its reason, or the end of its log."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class Server:
             )
         while not self._ready_file.exists():
             if self._process.returncode is not None:
-                raise ServerFailed(f"the server ended with status {self._process.returncode}\n{self.tail()}")
+                raise ServerFailed(f"the server ended with status {self._process.returncode}{self._why()}")
             await asyncio.sleep(0.02)
         self.listeners = json.loads(self._ready_file.read_bytes())["listeners"]
 
@@ -120,13 +120,13 @@ class Server:
             readable=status.readable,
         )
 
-    def tail(self) -> str:
-        """The last lines of the log since the start."""
-        try:
-            octets = self.log.read_bytes()[self._since :]
-        except FileNotFoundError:
-            return ""
-        return "\n".join(octets.decode(errors="replace").splitlines()[-_TAIL:])
+    def _why(self) -> str:
+        """What it gave as its reason since the start, else the last lines of its log."""
+        lines = self.log.read_bytes()[self._since :].decode(errors="replace").splitlines()
+        for line in lines:
+            if '"event":"server.failed"' in line:
+                return f": {json.loads(line)['reason']}"
+        return "\n".join(("", *lines[-_TAIL:]))
 
     def _command(self) -> list[str]:
         command = [

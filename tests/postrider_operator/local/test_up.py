@@ -162,6 +162,17 @@ def test_quickstart_serves_edits_take_effect_and_neither_wrong_files_nor_kills_d
     boxes.write_text(boxes.read_text().replace("quota: plenty", "quota: 6Gi"))
     up.wait(lambda: "mended: " in up.said)
 
+    # Where nothing can be written, what is served is served on, and the change waits.
+    accepted = up.data / "state" / "accepted.json"
+    accepted.unlink()
+    accepted.mkdir()
+    boxes.write_text(boxes.read_text().replace("another one", "a third one"))
+    up.wait(lambda: "cannot be written, so changes wait: " in up.said)
+    assert up.logs_in("carol@example.org", "another one")
+    accepted.rmdir()
+    up.wait(lambda: up.logs_in("carol@example.org", "a third one"))
+    up.wait(lambda: f"mended: {up.data}: cannot be written" in up.said)
+
     # A deleted mailbox cannot log in any more; made again, it has its mail and its password.
     dora = up.password("dora@example.org")
     text = (up.directory / "new.yaml").read_text()
