@@ -15,6 +15,7 @@ BAD = {
     "no address": ({**mailbox("a@one.test", "m"), "spec": {}}, "address"),
     "quota": (mailbox("alice@one.test", "m", quota="much"), "quota"),
     "negative quota": (mailbox("alice@one.test", "m", quota="-1Gi"), "quota"),
+    "quota beyond any number": (mailbox("alice@one.test", "m", quota="9999P"), "quota"),
     "warning beyond full": (mailbox("alice@one.test", "m", quotaWarnings=[101]), "quotaWarnings"),
     "undelete window without a unit": (mailbox("alice@one.test", "m", undelete="7"), "undelete"),
     "retention of a minute": (mailbox("alice@one.test", "m", retention={"trash": "1m"}), "trash"),

@@ -61,9 +61,12 @@ SELECTOR_RULES = (
         "for example s2026a",
     ),
 )
+# Less than 2**60 bytes: sizes are added up, and the sum of a store's has to fit into 64 bits.
+_FRACTION = r"(\.[0-9]{1,9})?"
 _SIZE_RULES = (
     Rule(
-        r"type(self) == int ? self >= 0 : string(self).matches(r'^[0-9]+(\.[0-9]+)?(k|Ki|M|Mi|G|Gi|T|Ti|P|Pi)?$')",
+        rf"type(self) == int ? self >= 0 && self < {2**60} : string(self).matches(r'^([0-9]{{1,18}}{_FRACTION}|"
+        rf"[0-9]{{1,9}}{_FRACTION}(k|Ki|M|Mi|G|Gi)|[0-9]{{1,6}}{_FRACTION}(T|Ti)|[0-9]{{1,3}}{_FRACTION}(P|Pi))$')",
         "not a size: a number of bytes, or a number with Ki, Mi, Gi, Ti (or k, M, G, T), for example 5Gi",
     ),
 )

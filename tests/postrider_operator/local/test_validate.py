@@ -69,6 +69,8 @@ BAD = [
     ("Mailbox", {"address": "*@example.org"}, "only an Alias"),
     ("Mailbox", {"address": "a@b.example", "quota": "5X"}, "spec.quota: not a size"),
     ("Mailbox", {"address": "a@b.example", "quota": -1}, "spec.quota: not a size"),
+    ("Mailbox", {"address": "a@b.example", "quota": "9999P"}, "spec.quota: not a size"),
+    ("Mailbox", {"address": "a@b.example", "quota": 2**60}, "spec.quota: not a size"),
     ("Mailbox", {"address": "a@b.example", "quota": ["1"]}, "spec.quota: must be text or a whole number"),
     ("Mailbox", {"address": "a@b.example", "adress": "x"}, "spec.adress: unknown field; did you mean address?"),
     ("Mailbox", {"address": "a@b.example", "deletionPolicy": "Keep"}, "must be Retain or Delete"),
