@@ -71,7 +71,15 @@ JOBS: Mapping[str, Job] = {
 
 def run(settings: Settings, index: int, end: socket.socket) -> int:
     """The process, from its first line to its exit status."""
+    _give_way()
     return child.serve(f"background-{index}", settings, end, lambda events: BackgroundWork(settings, events))
+
+
+def _give_way() -> None:
+    os.nice(NICENESS)
+    with suppress(OSError):  # where it is not allowed, being nice has to do
+        # Where a processor is free it is used, where none is a 250 does not wait for it (sched(7)).
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class BackgroundWork:
@@ -88,10 +96,6 @@ class BackgroundWork:
 
     async def start(self) -> None:
         """Connect to the writer, then begin all jobs."""
-        os.nice(NICENESS)
-        with suppress(OSError):  # where it is not allowed, being nice has to do
-            # Where a processor is free it is used, where none is a 250 does not wait for it (sched(7)).
-            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
         settings = self._settings
         store = self._store = await stores.connect(
             settings.data, settings.socket, seconds=child.START_SECONDS, keys=self._keys.ring, makes=False

@@ -36,7 +36,6 @@ async def writer(settings):
 
 async def test_a_job_that_fails_is_begun_anew_and_stops_no_other(settings, writer, monkeypatch):
     monkeypatch.setattr(background, "AGAIN", 0.01)
-    monkeypatch.setattr(background, "NICENESS", 0)
     begun, seen, log = [], [], io.StringIO()
     enough = asyncio.Event()
 
