@@ -2,6 +2,7 @@
 
 import gc
 import itertools
+import tempfile
 
 import pytest
 from buckets import BUCKET, Moto, environment
@@ -17,6 +18,15 @@ _prefixes = itertools.count(1)
 def pytest_collection_finish():
     """What was imported and collected stays to the end: nobody need look through it for garbage again and again."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary():
+    """What processes leave that tests kill goes when they all have ended; Unix sockets need a short path."""
+    made = tempfile.TemporaryDirectory(prefix="postrider-", ignore_cleanup_errors=True)
+    with made as path, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", path)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -42,7 +42,8 @@ def postfix_root():
     """A folder that Postfix's own users may enter; pytest's are root's alone."""
     if reason := postfix.missing():
         pytest.skip(reason)
-    root = Path(tempfile.mkdtemp(prefix="postrider-postfix-"))
-    root.chmod(0o755)
-    yield root
-    shutil.rmtree(root)
+    # Its processes end a little later than its master.
+    with tempfile.TemporaryDirectory(prefix="postrider-postfix-", ignore_cleanup_errors=True) as path:
+        root = Path(path)
+        root.chmod(0o755)
+        yield root

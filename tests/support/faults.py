@@ -1,24 +1,15 @@
 """Breaks things under a server that runs: its processes by role, system calls that fail, a small disk of its own."""
 
-import json
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 
 def processes(server):
     """Role to process id, of the processes that were started last."""
-    lines = (server.directory / "log").read_text().splitlines()
-    events = [json.loads(line) for line in lines if line.startswith("{")]
-    return {one["role"]: one["pid"] for one in events if one["event"] == "server.start"}
-
-
-def told(server, name):
-    """The log events of a name."""
-    lines = (server.directory / "log").read_text().splitlines()
-    return [event for event in map(json.loads, lines) if event["event"] == name]
+    return {one["role"]: one["pid"] for one in server.events("server.start")}
 
 
 @contextmanager
@@ -26,7 +17,7 @@ def traced(pid, *options):
     """A running process under strace, all its threads; it goes on without when the block ends."""
     command = ["strace", "-f", "-qq", *map(str, options), "-p", str(pid)]
     strace = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not all(_is_traced(task) for task in Path(f"/proc/{pid}/task").iterdir()):
         assert strace.poll() is None, "strace cannot attach here"
         assert time.monotonic() < end
@@ -35,25 +26,23 @@ def traced(pid, *options):
         yield strace
     finally:
         strace.send_signal(signal.SIGINT)  # it lets go of the process
-        strace.wait(10)
+        strace.wait(30)
 
 
 def _is_traced(task):
-    return "TracerPid:\t0" not in (task / "status").read_text()
-
-
-def alive(pid):
-    """Whether a process runs, and is not only waited for."""
     try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
+        return "TracerPid:\t0" not in (task / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return True
 
 
 def open_files(pid):
     """Descriptor to path, of the files a process holds open."""
-    links = Path(f"/proc/{pid}/fd").iterdir()
-    return {int(link.name): str(link.readlink()) for link in links}
+    found = {}
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):  # it was closed meanwhile
+            found[int(link.name)] = str(link.readlink())
+    return found
 
 
 def rss(pid):

@@ -1,5 +1,6 @@
 """A whole server on loopback: real processes and sockets; only the operator is left out."""
 
+import contextlib
 import dataclasses
 import http.client
 import json
@@ -11,11 +12,11 @@ import ssl
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 from imapclient import IMAPClient
+from waiting import wait_until
 
 from postrider.contract import dkim, files, passwords, tls
 from postrider.contract.model import Certificate, DkimKey, Domain, Mailbox, Server, Snapshot
@@ -28,10 +29,21 @@ FETCHED = 2000
 
 
 def free_base():
-    """A BASE for --ports: the ports above it are free on every loopback address."""
+    """A BASE for --ports, on loopback addresses that nobody else has."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return min(max(probe.getsockname()[1] - 1000, 10000), 64000)
+
+
+def session(leader):
+    """The processes of a session that run, and are not only waited for."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            state, _, _, belongs_to, *_ = stat.read_text().rpartition(")")[2].split()
+            if int(belongs_to) == leader and state != "Z":
+                found.append(int(stat.parent.name))
+    return found
 
 
 def snapshot(ca, hostname="mx.one.test", domains=("one.test",), users=("alice", "bob"), **server):
@@ -77,10 +89,10 @@ class Running:
     def start(self, seconds=30):
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
-        self.log = (self.directory / "log").open("ab")
         command = [*self.before, *self.command, "--ready-file", str(ready), *self.flags]
         env = {**os.environ, "SSL_CERT_FILE": str(self.ca)}  # to read all of the world's takes 25 ms a process
-        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=env)
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
         end = time.monotonic() + seconds
         while not ready.exists():
             assert self.process.poll() is None, (self.directory / "log").read_text()[-4000:]
@@ -88,6 +100,12 @@ class Running:
             time.sleep(0.02)
         self.listeners = json.loads(ready.read_text())["listeners"]
         return self
+
+    def events(self, name=""):
+        """What it logged, all or the events of a name. A line that is only being written is none yet."""
+        lines = (self.directory / "log").read_text().split("\n")[:-1]
+        events = [json.loads(line) for line in lines if line.startswith("{")]
+        return [event for event in events if name in ("", event["event"])]
 
     def publish(self, snapshot, *, wait=True):
         self.snapshot = snapshot
@@ -141,7 +159,7 @@ class Running:
         context.check_hostname = False
         return context
 
-    @contextmanager
+    @contextlib.contextmanager
     def submission(self, login=None):
         with smtplib.SMTP(*self.place("submission"), timeout=20) as client:
             client.starttls(context=self.context())
@@ -149,7 +167,7 @@ class Running:
                 client.login(login, PASSWORD)
             yield client
 
-    @contextmanager
+    @contextlib.contextmanager
     def imap(self, login):
         host, port = self.place("imaps")
         with IMAPClient(host, port, ssl_context=self.context(), timeout=20) as client:
@@ -175,7 +193,8 @@ class Running:
         return self.process.wait(seconds)
 
     def kill(self):
-        """kill -9 of the supervisor; its children end with it."""
-        if self.process.poll() is None:
+        """kill -9 of the supervisor; its children end with it, and nobody is at work in its directories any more."""
+        if self.process:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(30)
+            wait_until(lambda: not session(self.process.pid))

@@ -1,6 +1,7 @@
 """Servers for the tests of this folder: one that tests share, and others of their own where they break something."""
 
 import itertools
+import os
 import time
 
 import msgspec
@@ -14,6 +15,7 @@ from postrider.contract.model import Alias, Limits, QueuePolicy
 #: Mailboxes of the shared server: no test finds another's mail.
 USERS = [f"{name}{number}" for number in range(40) for name in ("alice", "bob")]
 _numbers = itertools.count(1)
+_networks = itertools.count(2)
 
 
 @pytest.fixture(scope="session")
@@ -127,12 +129,18 @@ def make_two(make, ca, zones):
     base = free_base()
     queue = QueuePolicy(smtp_port=base + 25, first_retry=1, max_retry=2)
     made = []
-    for number, name in ((2, "one"), (3, "two")):
+    for name in ("one", "two"):
         zones.add(f"{name}.test", "MX", f"10 mx.{name}.test.")
-        zones.add(f"mx.{name}.test", "A", f"127.0.0.{number}")
+        zones.add(f"mx.{name}.test", "A", address := own_address())
         declared = snapshot(ca, f"mx.{name}.test", (f"{name}.test",), USERS, queue=queue)
-        made.append(make(declared, ports=base, resolver=zones.address, address=f"127.0.0.{number}"))
+        made.append(make(declared, ports=base, resolver=zones.address, address=address))
     return made
+
+
+def own_address():
+    """A loopback address that no other test, in whatever process, has."""
+    pid = os.getpid()
+    return f"127.{next(_networks)}.{pid >> 8 & 255}.{pid & 255}"
 
 
 @pytest.fixture

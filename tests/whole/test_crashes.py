@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import os
 import select
 import signal
@@ -91,8 +90,7 @@ def open_connections(server):
 
 def started_fronts(server):
     """Role and process of each front that was ever started, in order."""
-    events = [json.loads(line) for line in (server.directory / "log").read_text().splitlines()]
-    return [(one["role"], one["pid"]) for one in events if one["event"] == "server.start" and "front-" in one["role"]]
+    return [(one["role"], one["pid"]) for one in server.events("server.start") if "front-" in one["role"]]
 
 
 def test_a_front_that_is_killed_is_replaced_and_the_others_go_on(make_server, ca):
@@ -155,11 +153,9 @@ def test_the_queue_balances_whatever_becomes_of_fronts(two):
         time.sleep(1)
         os.kill(fronts[1], signal.SIGKILL)
         os.kill(fronts[0], signal.SIGCONT)
-        time.sleep(1.5)
-    end = time.monotonic() + 60
-    while one.get("/readyz")[0] != 200 or one.counters().get("queued"):
-        assert time.monotonic() < end, one.counters()
-        time.sleep(0.1)
+        wait_until(lambda gone=fronts[1]: gone not in processes(one).values())
+        time.sleep(0.5)
+    wait_until(lambda: one.get("/readyz")[0] == 200 and not one.counters().get("queued"), seconds=120)
     stop.set()
     watching.join()
     assert not wrong

@@ -8,7 +8,6 @@ import time
 
 import dkim
 import pytest
-from faults import told
 from letters import fields, letter
 from running import PASSWORD, snapshot
 from waiting import wait_until
@@ -105,7 +104,7 @@ def test_mail_waits_while_the_other_server_is_down(shared_two, number, alice):
     assert other.terminate() == 0
     with one.submission(alice) as client:
         client.send_message(letter(alice, recipient))
-    wait_until(lambda: recipient in [event["recipient"] for event in told(one, "queue.deferred")])
+    wait_until(lambda: recipient in [event["recipient"] for event in one.events("queue.deferred")])
     assert one.counters()["queued"] >= 1
     other.start()
     assert len(other.messages(recipient, seconds=30)) == 1

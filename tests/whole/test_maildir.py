@@ -35,12 +35,12 @@ def shown(server, user, folder=""):
         return None
     found = {}
     box = mailbox.Maildir(path, create=False)
-    for key in box.keys():  # noqa: SIM118 -- a mailbox is no dict
-        try:
+    try:
+        for key in box.keys():  # noqa: SIM118 -- a mailbox is no dict
             message = box[key]
-        except (KeyError, OSError):  # it was renamed meanwhile
-            return None
-        found[message["Subject"]] = (message.get_subdir(), message.get_flags())
+            found[message["Subject"]] = (message.get_subdir(), message.get_flags())
+    except (KeyError, OSError):  # it was renamed meanwhile
+        return None
     return found
 
 
