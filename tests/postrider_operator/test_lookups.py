@@ -83,7 +83,7 @@ async def running(script: Script, told: list[tuple[str, str]]) -> tuple[Lookups,
 
 
 async def until(script: Script, times: int) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(script.asked) < times:
             await asyncio.sleep(0.005)
 

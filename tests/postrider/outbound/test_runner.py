@@ -465,8 +465,8 @@ async def test_drain_finishes_what_is_being_sent_and_gives_back_the_rest(post) -
     await asyncio.sleep(0.05)
     assert not draining.done()
     go_on.set()
-    await asyncio.wait_for(draining, 5)
-    await asyncio.wait_for(running, 5)
+    await asyncio.wait_for(draining, 30)
+    await asyncio.wait_for(running, 30)
     rows = await post.store.reader.queue()
     assert len(sink.letters) + len(rows) == 12
     assert len(sink.letters) <= 5
@@ -564,7 +564,7 @@ async def test_drain_ends_when_nothing_can_be_given_back(post, monkeypatch) -> N
     await begun.wait()
     post.store.writer.commit = no_giving_back
     go_on.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await runner.drain()
         await running
     assert 1 <= len(sink.letters) <= 5

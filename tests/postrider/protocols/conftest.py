@@ -252,7 +252,7 @@ def play_over_socket(
         await listener.start()
         played = Played(notes=session.notes)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 reader, writer = await asyncio.open_connection(*listener.address, limit=1 << 20)
                 await _converse_over(reader, writer, transcript, stage_tls[1])
                 played.closed = bool(transcript.of("END")) and await reader.read() == b""

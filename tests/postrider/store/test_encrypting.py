@@ -589,6 +589,7 @@ def process(data):
 
 def is_done(data):
     db = apsw.Connection(str(data / "mail.db"))
+    db.setbusytimeout(10_000)  # a writer may be opening it just now
     stage = db.execute("SELECT value FROM journal WHERE name = 'encrypted'").fetchone()
     db.close()
     return stage == (3,)

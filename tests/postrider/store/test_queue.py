@@ -260,7 +260,7 @@ async def test_queue_pages(commit, reader):
 async def test_the_feed_tells_of_the_queue(fronts, commit):
     watches = [front.feed.watch_queue() for front in fronts]
     await commit(intake(enqueue=(enqueue(),)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         for watch in watches:
             await anext(watch)
 

@@ -104,6 +104,7 @@ async def test_a_folder_gives_no_uid_that_is_none(data, options):
     store = open_local(data, options)
     await store.writer.commit(append())
     db = apsw.Connection(str(data / "mail.db"))
+    db.setbusytimeout(10_000)  # the writer may be at its upkeep
     db.execute("UPDATE mailbox SET uidnext = 4294967294 WHERE id = 1")
     db.close()
     await store.writer.commit(append())

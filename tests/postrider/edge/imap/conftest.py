@@ -118,7 +118,7 @@ class Wire:
         self._tags = 0
 
     async def line(self) -> bytes:
-        return await asyncio.wait_for(self.reader.readline(), 10)
+        return await asyncio.wait_for(self.reader.readline(), 30)
 
     async def say(self, data: bytes) -> None:
         self.writer.write(data)

@@ -159,7 +159,7 @@ async def test_draining_says_goodbye(connect, site):
         await one.ask("SELECT INBOX")
         await one.say(b"i IDLE\r\n")
         await one.line()
-        await asyncio.wait_for(site.tls.drain(5), 5)
+        await asyncio.wait_for(site.tls.drain(60), 30)
         assert (await one.line()).startswith(b"* BYE Server is going down")
         assert (await two.line()).startswith(b"* BYE Server is going down")
 

@@ -279,7 +279,9 @@ async def test_it_is_one_moment_while_others_write(tmp_path, options, place, tak
     sessions = [asyncio.create_task(deliver(n)) for n in range(4)]
     before = []
     for _ in range(3):
-        await asyncio.sleep(0.1)
+        enough = len(acknowledged) + 10
+        while len(acknowledged) < enough:
+            await asyncio.sleep(0.01)
         before.append(len(acknowledged))
         await asyncio.to_thread(take, tmp_path / "data")
     done.set()
