@@ -179,6 +179,7 @@ async def test_a_move_that_ends_midway_tells_what_moved(connect, tmp_path, monke
             await one.append(SIMPLE)
         await one.ask("SELECT INBOX")
         db = apsw.Connection(str(tmp_path / "data" / "mail.db"))
+        db.setbusytimeout(10_000)  # the writer may be at its upkeep
         db.execute("UPDATE mailbox SET uidnext = 4294967294 WHERE name = 'Trash'")
         db.close()
         moved = await one.ask("MOVE 1:3 Trash")
