@@ -60,7 +60,7 @@ class Hashing:
             if _is_quick(password):
                 self._made[source] = material.verifiers(password)
             else:
-                self._making[source] = asyncio.create_task(self._hash(key, password))
+                self._making[source] = asyncio.create_task(self._hash(password))
         tasks = [self._making[source] for source in missing if source in self._making]
         if 0 < len(tasks) <= FEW:
             await asyncio.wait(tasks, timeout=PATIENCE)
@@ -71,7 +71,7 @@ class Hashing:
             task.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _hash(self, key: Key, password: Password) -> None:
+    async def _hash(self, password: Password) -> None:
         loop = asyncio.get_running_loop()
         try:
             made = await loop.run_in_executor(self._pool, material.verifiers, password)
@@ -81,7 +81,8 @@ class Hashing:
         finally:
             del self._making[password.source]
         self._made[password.source] = made
-        self._changed(key, BY_AND_BY if self._making else None)
+        for key in [key for key, wanted in self._wanted.items() if password.source in wanted]:
+            self._changed(key, BY_AND_BY if self._making else None)
 
 
 def _is_quick(password: Password) -> bool:

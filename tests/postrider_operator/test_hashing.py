@@ -50,6 +50,19 @@ async def test_what_is_published_is_forgotten(told: Told) -> None:
     hashing.close()
 
 
+async def test_everybody_who_waits_for_a_password_is_told(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("postrider_operator.hashing.FEW", 0)
+    hashing = Hashing(told)
+    shared = Password("u/1/password", "of two servers", generated=False)
+    for key in (KEY, ("ns", "other")):
+        await hashing.make(key, [shared])
+    async with asyncio.timeout(20):
+        while not hashing.made(KEY):
+            await asyncio.sleep(0.01)
+    assert sorted(key for key, _ in told) == [KEY, ("ns", "other")]
+    hashing.close()
+
+
 async def test_many_passwords_come_in_by_and_by(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("postrider_operator.hashing.FEW", 3)
     hashing = Hashing(told)

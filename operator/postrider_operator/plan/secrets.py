@@ -13,7 +13,7 @@ from postrider_operator.plan import children, names
 from postrider_operator.plan.claims import Settled
 from postrider_operator.plan.desired import Apply, Generate, PasswordMaterial
 from postrider_operator.plan.findings import Finding, Findings, busy
-from postrider_operator.plan.mine import Mine, ref
+from postrider_operator.plan.mine import Mine, mine, ref
 from postrider_operator.world import Ref, Secret, World
 
 #: Row of the keys plane that holds the relay's password.
@@ -48,9 +48,14 @@ def secret_name(mailbox: Mailbox) -> str:
 
 
 def unhashed(world: World) -> tuple[Password, ...]:
-    """Passwords whose verifiers neither the last snapshot nor the World has: the edge makes them before it plans."""
+    """Passwords whose verifiers neither the last snapshot nor the World has: the edge makes them before it plans.
+
+    Those of this server's mailboxes alone: others are in no snapshot of it, and would be hashed at every start.
+    """
+    if world.server is None or world.server.deleting:
+        return ()
     known = {row.password_source for row in world.previous.mailboxes} if world.previous else set()
-    mailboxes = (m for m in world.mailboxes if not m.deleting)
+    mailboxes = (mailbox for _, mailbox in mine(world, Findings()).mailboxes)
     found = {p.source: p for m in mailboxes if isinstance(p := _password(world, m), Password)}
     return tuple(p for source, p in found.items() if source not in known and source not in world.verifiers)
 

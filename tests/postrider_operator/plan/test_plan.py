@@ -9,6 +9,7 @@ import pytest
 
 from postrider_operator.plan import known_names, plan, wanted_secrets
 from postrider_operator.plan.desired import HASH
+from postrider_operator.plan.secrets import unhashed
 from postrider_operator.world import Pod, Ref, World
 
 SERVER = ("MailServer", "default", {"hostname": "mail.example.org"})
@@ -361,6 +362,15 @@ def test_a_second_server_serves_its_own_domains_only(namespace: Any, declare: An
     kinds = {patch.ref.name for patch in plan(namespace.world("other")).statuses}
     assert "bob" in kinds
     assert "alice" not in kinds
+
+
+def test_passwords_are_hashed_for_the_server_that_needs_them(namespace: Any, declare: Any) -> None:
+    hers = ("Secret", "hers", {"password": "correct horse"})
+    other = ("MailServer", "other", {"hostname": "mail.example.net"})
+    declare(SERVER, other, DOMAIN, hers, ("Mailbox", "alice", {**ALICE[2], "passwordSecretRef": {"name": "hers"}}))
+    for server, wanted in (("default", ["correct horse"]), ("other", []), ("absent", [])):
+        world = dataclasses.replace(namespace.world(server), previous=None, verifiers={})
+        assert [password.text for password in unhashed(world)] == wanted, server
 
 
 def test_secrets_that_are_looked_at_are_named(namespace: Any, declare: Any) -> None:
