@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import TextIO
 
@@ -9,7 +10,8 @@ from postrider.model.ports import Clock
 
 #: Seconds between two looks of a bar, and between two lines where nobody looks.
 _BAR_EVERY, _LINE_EVERY = 0.2, 10.0
-_BAR = 24
+#: Characters of a bar, and of the shortest.
+_BAR, _LEAST = 24, 5
 #: Those that quotas are declared in.
 _UNITS = ("B", "Ki", "Mi", "Gi", "Ti")
 
@@ -66,12 +68,19 @@ class Progress:
         if not self.stream.isatty():
             self.stream.write(f"{text}\n")
         else:
-            part = min(self.octets / self.total, 1.0) if self.total else 0.0
-            full = int(part * _BAR)
-            line = f"[{'#' * full}{'.' * (_BAR - full)}] {text}"
+            line = self._bar(text, shutil.get_terminal_size().columns)
             self.stream.write(f"\r{line}{' ' * max(self._shown - len(line), 0)}")
             self._shown = len(line)
         self.stream.flush()
+
+    def _bar(self, text: str, columns: int) -> str:
+        """The text behind a bar; where both would fill a line, and so begin another, less of the bar, or none."""
+        width = min(_BAR, columns - len(text) - 4)
+        if width < _LEAST:
+            return text[: columns - 1]
+        part = min(self.octets / self.total, 1.0) if self.total else 0.0
+        full = int(part * width)
+        return f"[{'#' * full}{'.' * (width - full)}] {text}"
 
     def _clear(self) -> None:
         if self._shown:

@@ -30,12 +30,23 @@ def test_lines_where_nobody_looks():
     assert worked(io.StringIO()) == "1,000 messages, 2.0 Mi of 4.0 Mi, 100/s, 10 s left\none is left out\n"
 
 
-def test_a_bar_on_a_terminal():
+def test_a_bar_on_a_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     first, second, third, *rest = worked(Terminal()).split("\r")[1:]
     assert first == "[######..................] 500 messages, 1.0 Mi of 4.0 Mi, 100/s, 15 s left"
     assert second.startswith("[############............] 1,000 messages")
     assert third.startswith("[##################......] 1,500 messages")
     assert (rest[0].strip(), rest[1]) == ("", "one is left out\n")
+
+
+@pytest.mark.parametrize(
+    ("columns", "bar"),
+    [(76, "[######..................] "), (66, "[###...........] "), (57, "[#....] "), (56, ""), (20, "")],
+)
+def test_a_bar_never_fills_a_line(monkeypatch, columns, bar):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    first = worked(Terminal()).split("\r")[1]
+    assert first == f"{bar}500 messages, 1.0 Mi of 4.0 Mi, 100/s, 15 s left"[: columns - 1]
 
 
 @pytest.mark.parametrize(
