@@ -7,12 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SHARED = "/dev/shm"
+#: Octets that tests which run at once may need; containers often have 64 MiB there.
+ENOUGH = 1 << 30
 
 
 @contextmanager
 def directory():
     """It is gone afterwards, with all that is in it."""
-    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=SHARED if os.access(SHARED, os.W_OK) else None))
+    there = os.access(SHARED, os.W_OK) and shutil.disk_usage(SHARED).free > ENOUGH
+    path = Path(tempfile.mkdtemp(prefix="postrider-", dir=SHARED if there else None))
     try:
         yield path
     finally:

@@ -5,13 +5,11 @@ The writer of a running group is traced; its system calls say what a disk may ho
 
 import asyncio
 import contextlib
-import os
 import random
 import shutil
-import tempfile
-from pathlib import Path
 
 import apsw
+import memory_disk
 import msgspec
 import pytest
 from faults import open_files, processes, traced
@@ -99,18 +97,15 @@ class Recording:
         return Disk(self.data, self.place / "before", deaf=deaf, held=self.held)
 
     def _is_worse(self, disk, luck, answered, *, strict):
-        shared = "/dev/shm"  # images are large and read once
-        image = Path(tempfile.mkdtemp(prefix="postrider-", dir=shared if os.access(shared, os.W_OK) else self.place))
-        disk.image(image, luck)
-        try:
-            found = asyncio.run(bodies(image))
+        with memory_disk.directory() as image:  # images are large and read once
+            disk.image(image, luck)
+            try:
+                found = asyncio.run(bodies(image))
+            except (StoreError, AssertionError, apsw.Error):
+                if strict:
+                    raise
+                return True
             return any(found.get(uid) != self.after[uid] for uid in answered)
-        except (StoreError, AssertionError, apsw.Error):
-            if strict:
-                raise
-            return True
-        finally:
-            shutil.rmtree(image)
 
 
 def uids_of(told):

@@ -5,10 +5,8 @@ UIDs, modseqs, flags, counters, tombstones, ids, the change log, copies that are
 """
 
 import asyncio
-import os
-import shutil
-import tempfile
 
+import memory_disk
 from histories import transactions
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -60,16 +58,15 @@ async def picture(reader):
 
 async def same(history):
     options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024)
-    directory = tempfile.mkdtemp(prefix="postrider-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
-    one, two = memory(options), open_local(directory, options)
-    try:
-        for txn in history:
-            assert await outcome(one, txn) == await outcome(two, txn), txn
-            assert await picture(one.reader) == await picture(two.reader), txn
-    finally:
-        await one.close()
-        await two.close()
-        shutil.rmtree(directory)
+    with memory_disk.directory() as directory:
+        one, two = memory(options), open_local(directory, options)
+        try:
+            for txn in history:
+                assert await outcome(one, txn) == await outcome(two, txn), txn
+                assert await picture(one.reader) == await picture(two.reader), txn
+        finally:
+            await one.close()
+            await two.close()
 
 
 # Shrinking would take minutes: the transaction that differs is named anyway.

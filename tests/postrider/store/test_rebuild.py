@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-import os
 import shutil
-import tempfile
-from pathlib import Path
 
 import apsw
+import memory_disk
 import pytest
 from histories import transactions
 from hypothesis import HealthCheck, Phase, given, settings
@@ -208,10 +206,9 @@ def test_every_table_is_journaled_or_has_a_reason(data, options):
 
 
 async def history_again(history, masters):
-    data = Path(tempfile.mkdtemp(prefix="postrider-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
-    keys = keyring(data, masters)
-    options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024, keys=keys)
-    try:
+    with memory_disk.directory() as data:
+        keys = keyring(data, masters)
+        options = Options(clock=StillClock(), allow_tmpfs=True, measure_sync=False, pack_size=64 * 1024, keys=keys)
         store = open_local(data, options)
         for txn in history:
             with contextlib.suppress(StoreError):
@@ -222,8 +219,6 @@ async def history_again(history, masters):
         done = again(data, keys)
         assert dump(data) == before
         assert done.delivered_again == done.lost_bodies == done.missing_batches == 0
-    finally:
-        shutil.rmtree(data)
 
 
 @settings(
