@@ -191,7 +191,7 @@ class Observer:
         try:
             async with self._session.get(f"http://{host}:{self.port}/status") as response:
                 if response.status == 200:
-                    said = report.decode(await response.content.read(MAX_STATUS))
+                    said = report.decode(await _whole(response.content))
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             log.debug("no status", extra={"pod": pod.metadata.name, "error": str(error)})
         uid = pod.metadata.uid
@@ -206,6 +206,16 @@ class Observer:
             server.news.set()
             if before is not None:
                 self._changed(key)
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """All of an answer, in however many pieces it comes. Raises ValueError when it is too long for a status."""
+    answer = bytearray()
+    async for piece in content.iter_any():
+        answer += piece
+        if len(answer) > MAX_STATUS:
+            raise ValueError(f"more than {MAX_STATUS} bytes")
+    return bytes(answer)
 
 
 def _has(said: report.Status | None, generation: int) -> bool:

@@ -15,6 +15,7 @@ import msgspec
 
 from postrider_operator.client import Client
 from postrider_operator.kinds import GROUP, VERSION, DkimKey, MailDomain, MailServer, Resource
+from postrider_operator.observed import identity
 from postrider_operator.paths import collection
 from postrider_operator.picture import Picture
 from postrider_operator.world import Ref
@@ -81,18 +82,30 @@ async def relist(
     """Bring the picture of these kinds up to date by lists of our own.
 
     A new leader makes no plan before that: a MailDomain not yet seen would be one that was deleted. It also finds
-    deletions that kopf missed while its watch was broken. Raises ApiError, Unreachable.
+    deletions that kopf missed while its watch was broken. What the watches tell while the list is under way is newer
+    than the list: an object they have dropped is not put back, one they have seen made anew stays. Raises ApiError,
+    Unreachable.
     """
     for kind in kinds:
         name = kind.INFO.kind
         for namespace in namespaces or ("",):
-            known = {(item.metadata.namespace, item.metadata.name) for item in picture.within(name, namespace)}
+            known = {_ref(name, item): item.metadata.uid for item in picture.within(name, namespace)}
             listed = set()
             async for page in client.pages(collection(name, namespace)):
                 for raw in page.items or ():
-                    listed.add(picture.put(name, raw))
-            for place, gone in known - listed:
-                picture.drop(Ref(name, place, gone))
+                    mark = identity(raw)
+                    ref = Ref(name, mark.namespace, mark.name)
+                    listed.add(ref)
+                    if ref not in known or picture.get(ref) is not None:
+                        picture.put(name, raw)
+            for ref in known.keys() - listed:
+                now = picture.get(ref)
+                if now is not None and now.metadata.uid == known[ref]:
+                    picture.drop(ref)
+
+
+def _ref(kind: str, item: Resource) -> Ref:
+    return Ref(kind, item.metadata.namespace, item.metadata.name)
 
 
 def _follow(kind: str, picture: Picture) -> Any:
