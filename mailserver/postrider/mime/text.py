@@ -5,6 +5,7 @@ The indexer and the check of its candidates both use this, so that they cannot d
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
@@ -27,6 +28,8 @@ MAX_PIECES = 100
 _HTML = frozenset({b"html", b"xhtml", b"xhtml+xml"})
 # Written to be invisible: soft hyphens, joiners, variation selectors (all are Default_Ignorable_Code_Point).
 _IGNORED = re.compile("[\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
+# Every character that combines is of these, but for two that become such (test_text.py looks at all of them).
+_SIGNS = re.compile(r"[^\w\x00-\x7f]{16,}")
 
 
 def fold(text: str) -> str:
@@ -40,13 +43,25 @@ def fold(text: str) -> str:
     if text.isascii():
         folded = text.lower()
     else:
-        plain = _IGNORED.sub("", text)
+        plain = _IGNORED.sub("", text).replace("\uff9e", "\u3099").replace("\uff9f", "\u309a")
+        plain = _SIGNS.sub(_ordered, plain)
         # Case folding may compose what has to be decomposed again, and decomposition may give capitals (U+1D2C).
         folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
         folded = folded.replace("\u0131", "i")  # RFC 5051: the title case of a dotless i is I
     if "\x00" in folded:
         folded = folded.replace("\x00", " ")
     return " ".join(folded.split())
+
+
+def _ordered(run: re.Match[str]) -> str:
+    """The same in canonical order (Unicode §3.11 D109).
+
+    normalize() finds it in time that grows with the square of the combining marks in a row: a stranger's message of
+    some megabytes of them would take hours.
+    """
+    signs = "".join([unicodedata.normalize("NFKD", sign) for sign in run[0]])
+    parts = itertools.groupby(signs, key=lambda sign: unicodedata.combining(sign) > 0)
+    return "".join(itertools.chain.from_iterable(sorted(part, key=unicodedata.combining) for _, part in parts))
 
 
 def header_texts(header: bytes, wanted: Collection[bytes] | None = None) -> Iterator[tuple[str, str]]:

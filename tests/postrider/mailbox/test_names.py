@@ -26,7 +26,22 @@ def test_normal(name: str, normal: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["", "/", "a//b", "/a", "a*", "50%", "a\x7f", "a\u2028", "..", "a/../b", "/".join("a" * 40), "x" * 2000]
+    "name",
+    [
+        "",
+        "/",
+        "a//b",
+        "/a",
+        "a*",
+        "50%",
+        "a\x7f",
+        "a\u2028",
+        "..",
+        "a/../b",
+        "/".join("a" * 40),
+        "x" * 2000,
+        "e\u0301" * 1001,
+    ],
 )
 def test_refused(name: str) -> None:
     with pytest.raises(StoreError) as refused:

@@ -68,6 +68,29 @@ def test_what_rfc_5051_holds_for_equal_is_equal() -> None:
     assert [folded for folded in alike.values() if len(folded) > 1] == []
 
 
+#: Marks of several classes, one that is two, one that becomes one, and a letter with some of its own.
+_MARKS = st.text(st.sampled_from("\u0301\u0323\u0344\u0f73\u3099\uff9e\u0345\u1fd3-"), min_size=16)
+
+
+@given(_MARKS)
+def test_long_runs_of_marks_are_put_in_order_without_normalize(marks: str) -> None:
+    ordered = text._SIGNS.sub(text._ordered, marks.replace("\uff9e", "\u3099"))
+    assert unicodedata.normalize("NFKD", ordered) == unicodedata.normalize("NFKD", marks)
+    if text._SIGNS.fullmatch(marks):
+        assert unicodedata.is_normalized("NFKD", ordered)
+
+
+def test_no_mark_is_missed() -> None:
+    for code in [*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE1000)]:
+        sign = chr(code)
+        if unicodedata.combining(unicodedata.normalize("NFKD", sign)[0]):
+            assert sign in "\uff9e\uff9f" or text._SIGNS.fullmatch(16 * sign)
+
+
+def test_many_marks_take_no_hours() -> None:
+    assert len(fold("a" + "\u0301\u0323" * 500_000)) == 1_000_001
+
+
 def test_accents_count() -> None:
     assert fold("é") != fold("e")
 
