@@ -45,7 +45,7 @@ class BlobWriter(Protocol):
     apart: bool
 
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
-        """Write bodies, unsynced; a body that is not what it says is refused in its place. `now`: seconds.
+        """Write bodies; one that is not what it says, or has no place to go, is refused in its place. `now`: seconds.
 
         Raises OSError when a write fails (none of them is kept then) and SyncFailed.
         """
@@ -56,7 +56,7 @@ class BlobWriter(Protocol):
         ...
 
     def dropped(self, places: Sequence[Place]) -> None:
-        """Nobody needs these bodies any more, and that is durable: what is a file of its own can go."""
+        """Nobody needs these bodies any more, and that is durable: what is a file of its own can go. Raises OSError."""
         ...
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ made and kept by `ops.maildir`. A file is the whole message: what we added, then
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import zlib
@@ -29,6 +30,21 @@ BODIES = "bodies"
 QUEUE = ".queue"
 _SLICE = 1024 * 1024
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+#: Files of a batch that are open at once; what is more is synced before its end.
+_OPEN = 128
+#: What is wrong with one account's directory, and no reason to refuse what comes for others.
+_ITS_OWN = frozenset(
+    {
+        errno.EACCES,
+        errno.EEXIST,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EPERM,
+    }
+)
 #: What a directory's name must not contain, beside control characters.
 _UNSAFE = frozenset('/%\\:"')
 
@@ -70,7 +86,7 @@ class MaildirWriter:
         self._waiting: list[str] = []
 
     def append(self, bodies: Sequence[Incoming], now: int) -> list[Location | StoreError]:
-        """Write a file for each body, unsynced. Raises OSError; none of them is kept then."""
+        """Write a file for each body, most of them unsynced. Raises OSError (none is kept then), SyncFailed."""
         try:
             return [self._write(one, now) for one in bodies]
         except OSError:
@@ -81,35 +97,52 @@ class MaildirWriter:
 
     def sync(self) -> None:
         """Make durable what append wrote, names too. Raises SyncFailed."""
+        self._sync_files()
         try:
-            for descriptor in self._files:
-                os.fdatasync(descriptor)
+            for directory in self._directories:
+                sync_directory(directory)
         except OSError as error:
-            raise SyncFailed(f"fdatasync of a message below {self._root}: {error}") from error
-        for directory in self._directories:
-            sync_directory(directory)
+            raise SyncFailed(f"the directory of a new message is gone: {error}") from error
         self._forget()
 
     def dropped(self, places: Sequence[Place]) -> None:
-        """Nobody needs these files any more; one that is gone is no matter. They wait for the end of a backup."""
+        """Nobody needs these files any more; one that is gone is no matter. They wait for the end of a backup.
+
+        Raises OSError: the others are gone then, and `store compact` finds what is not.
+        """
         self._waiting += [place.path for place in places]
         if not self._waiting:
             return
+        failed: OSError | None = None
         with may_delete_packs(self._root.parent) as allowed:
-            if allowed:
-                for path in self._waiting:
-                    (self._root / path).unlink(missing_ok=True)
-                self._waiting.clear()
+            while allowed and self._waiting:
+                try:
+                    (self._root / self._waiting.pop()).unlink(missing_ok=True)
+                except OSError as error:
+                    failed = error
+        if failed:
+            raise failed
 
     def close(self) -> None:
         """What still waits is found by `store compact`."""
         self.dropped(())
         self._forget()
 
-    def _forget(self) -> None:
+    def _sync_files(self) -> None:
+        try:
+            for descriptor in self._files:
+                os.fdatasync(descriptor)
+        except OSError as error:
+            raise SyncFailed(f"fdatasync of a message below {self._root}: {error}") from error
+        self._close_files()
+
+    def _close_files(self) -> None:
         for descriptor in self._files:
             os.close(descriptor)
         self._files.clear()
+
+    def _forget(self) -> None:
+        self._close_files()
         self._paths.clear()
         self._directories.clear()
 
@@ -117,10 +150,17 @@ class MaildirWriter:
         holder = _holder(one)
         prefix = one.belongs.placed[0].prefix if one.belongs.placed else b""
         directory = self._root / holder
-        self._make(directory)
         name = f"{now}.{self._unique()}"
         path = directory / name
-        descriptor = self._create(path)
+        if len(self._files) >= _OPEN:
+            self._sync_files()
+        try:
+            self._make(directory)
+            descriptor = self._create(path)
+        except OSError as error:
+            if error.errno not in _ITS_OWN:
+                raise
+            return StoreError(Reason.WRITE_FAILED, f"a message cannot be written into {directory}: {error.strerror}")
         self._files.append(descriptor)
         self._paths.append(path)
         size = crc = 0

@@ -12,7 +12,7 @@ import apsw
 
 from postrider.store import client, directory, kind, maildir
 from postrider.store.backup import DatabaseFile
-from postrider.store.blobs import BlobReader
+from postrider.store.blobs import BlobReader, SyncFailed
 from postrider.store.directory import CannotOpen
 from postrider.store.feed import LocalFeed
 from postrider.store.keyring import Keyring, Masters, Rotated
@@ -124,6 +124,8 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise CannotOpen(f"{error.filename or path} cannot be used: {error.strerror or error}") from error
+    except SyncFailed as error:
+        raise CannotOpen(f"{path} cannot be used: {error}") from error
     except apsw.Error as error:
         raise CannotOpen(f"{directory.database_path(path)} cannot be opened: {error}") from error
 

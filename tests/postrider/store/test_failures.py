@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -17,6 +18,7 @@ from stored import ALICE, EVERY_LANE, INBOX, NOON, append, body_of, enqueue, int
 
 from postrider.store import transactions as t
 from postrider.store import wire
+from postrider.store.directory import CannotOpen
 from postrider.store.open import connect, open_local, open_writer
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.transactions import Outcome, Reason, StoreError
@@ -111,6 +113,16 @@ def test_below_the_floor_intake_waits_and_the_rest_goes_on(data, options, log, c
     assert outcome.results[2].uids == (2,)
     assert len(told(log, "store.no_space")) == 1
     committer.close()
+
+
+def test_a_disk_that_cannot_sync_is_told_at_the_start(data, options, monkeypatch):
+    def fail(_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    SqliteCommitter(data, options).close()
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(CannotOpen, match="fsync of pack 1"):
+        open_writer(data, options)
 
 
 async def test_a_writer_that_dies_leaves_nobody_waiting(data, options):

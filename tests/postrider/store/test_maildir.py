@@ -1,7 +1,10 @@
 """Bodies as files: where they lie, under which names, and that none stays which no row needs."""
 
 import contextlib
+import io
 import os
+import resource
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +17,10 @@ from stored import ALICE, BOB, EVERY_LANE, INBOX, NOON, append, body_of, enqueue
 from postrider.store import transactions as t
 from postrider.store.directory import CannotOpen
 from postrider.store.maildir import account_directory, safe_name
-from postrider.store.open import compact, open_local, verify
+from postrider.store.open import compact, open_local, open_writer, verify
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Body, account_of
+from postrider.telemetry.events import Events
 
 RETURN_PATH = b"Return-Path: <>\r\n"
 
@@ -24,6 +28,11 @@ RETURN_PATH = b"Return-Path: <>\r\n"
 @pytest.fixture
 def options(options):
     return replace(options, blobs="maildir")
+
+
+@pytest.fixture
+def log():
+    return io.StringIO()
 
 
 @pytest.fixture
@@ -101,6 +110,56 @@ async def test_a_write_that_fails_leaves_no_file_and_the_next_is_taken(maildirs,
     assert files(data) == {}
     await maildirs.writer.commit(intake(ALICE))
     assert len(files(data)) == 1
+
+
+async def test_an_account_whose_directory_is_of_no_use_keeps_nobody_elses_mail_out(data, options, log):
+    server = open_writer(data, replace(options, events=Events(log)))
+    committer = server._committer
+    committer.commit([intake(ALICE, BOB)])
+    shutil.rmtree(data / "maildir/a.test/bob/bodies")
+    (data / "maildir/a.test/bob/bodies").write_text("what another program left there")
+    outcome = committer.commit([intake(ALICE, data=b"one"), intake(ALICE, BOB), intake(ALICE, data=b"two")])
+    assert [getattr(result, "reason", None) for result in outcome.results] == [None, Reason.WRITE_FAILED, None]
+    assert sorted(files(data).values())[1:] == [RETURN_PATH + b"one", RETURN_PATH + b"two"]
+    assert '"store.write_failed"' in log.getvalue()
+    assert "a.test/bob/bodies" in log.getvalue()
+    server.stop()
+    server.run()
+
+
+async def test_a_file_that_cannot_be_removed_ends_nobody(data, options, log):
+    server = open_writer(data, replace(options, events=Events(log)))
+    committer = server._committer
+    committer.commit([append(INBOX, b"one", b"two", b"three", flags=8)])
+    stubborn = next(data / "maildir" / path for path, body in files(data).items() if body == b"two")
+    stubborn.unlink()
+    (stubborn / "below").mkdir(parents=True)
+    (expunged,) = committer.commit([t.Expunge(ALICE, INBOX, (1, 2, 3))]).results
+    assert expunged.uids == (1, 2, 3)
+    assert [path.name for path in stubborn.parent.iterdir()] == [stubborn.name]
+    assert '"store.write_failed"' in log.getvalue()
+    log.truncate(0)
+    committer.commit([intake(ALICE), t.SetFlags(ALICE, INBOX, (4,), t.FlagChange.ADD, 1)])
+    assert log.getvalue() == ""
+    server.stop()
+    server.run()
+
+
+async def test_there_are_more_recipients_than_files_may_be_open(data, options):
+    server = open_writer(data, options)
+    committer = server._committer
+    users = [account_of("mail", f"user{number}@a.test") for number in range(300)]
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(list(Path("/proc/self/fd").iterdir()))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 200, hard))
+    try:
+        (done,) = committer.commit([intake(*users)]).results
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(done.stored) == 300
+    assert len(files(data)) == 300
+    server.stop()
+    server.run()
 
 
 async def test_a_directory_that_somebody_removed_is_made_again(maildirs, data):

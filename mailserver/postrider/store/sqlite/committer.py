@@ -170,14 +170,13 @@ class SqliteCommitter:
         places: list[list[Location]] = [[] for _ in txns]
         if not any(bodies):
             return places
-        if not self._space.enough():
-            refusal = StoreError(Reason.NO_SPACE, "free space is below the floor")
-            results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
-            return places
+        refusal, written = StoreError(Reason.NO_SPACE, "free space is below the floor"), None
         try:
-            written = iter(self._blobs.append([body for some in bodies for body in some], self._now()))
+            if self._space.enough():
+                written = iter(self._blobs.append([body for some in bodies for body in some], self._now()))
         except OSError as error:
             refusal = self._write_failed(error)
+        if written is None:
             results[:] = [refusal if some else result for some, result in zip(bodies, results, strict=True)]
             return places
         for at, some in enumerate(bodies):
@@ -185,6 +184,7 @@ class SqliteCommitter:
                 place = next(written)
                 if isinstance(place, StoreError):
                     results[at] = place
+                    self._emit("store.write_failed", error=str(place))
                 else:
                     places[at].append(place)
         return places
@@ -289,7 +289,7 @@ class SqliteCommitter:
         freed = self._journal.commit(bodies=bodies, packed=bodies and self._blobs is self._packs)
         self._settling.committed(synced=synced)
         if freed:
-            self._blobs.dropped(freed)
+            self._upkeep.in_order(lambda: self._blobs.dropped(freed))
 
     def _roll_back(self) -> None:
         if self._db.in_transaction:  # a full disk and I/O errors can have ended it
@@ -334,7 +334,8 @@ class SqliteCommitter:
 
     def _drop_refused(self, places: list[list[Location]], results: list[object]) -> None:
         refused = [some for some, result in zip(places, results, strict=True) if isinstance(result, StoreError)]
-        self._blobs.dropped([Place(place.pack, place.start, place.path) for some in refused for place in some])
+        gone = [Place(place.pack, place.start, place.path) for some in refused for place in some]
+        self._upkeep.in_order(lambda: self._blobs.dropped(gone))
 
     def _clear(self, size: int) -> bool:
         self._sealing.shred_doomed()  # what is left of an account is not forgotten before its key is
