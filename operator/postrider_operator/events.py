@@ -84,7 +84,9 @@ class Recorder:
             await self._create(event, key, now)
 
     async def _create(self, event: Event, key: str, now: float) -> None:
-        name = f"{event.ref.name[:200]}.{hashlib.sha256(f'{key}{_micro_time()}'.encode()).hexdigest()[:16]}"
+        name = (
+            f"{event.ref.name[:200].rstrip('-.')}.{hashlib.sha256(f'{key}{_micro_time()}'.encode()).hexdigest()[:16]}"
+        )
         await self._client.create(_path(event), self._body(event, name))
         self._metrics.count("postrider_operator_writes_total", kind="Event", verb="create", result="ok")
         self._series[key] = _Series(name, seen=now, written=now)

@@ -160,17 +160,21 @@ class Informer(Generic[T]):
         silent = 0
         while True:
             began = version
+            broke: Unreachable | None = None
             try:
                 async for event in self._client.watch(
                     self._source.path, version, accept=accept, query=self._source.query
                 ):
                     version = self._take(event.type, event.object)
             except Unreachable as error:
-                silent = 0 if version != began else silent + 1
+                broke = error
+            silent = 0 if version != began else silent + 1
+            if broke is not None:
                 if silent > 3:
-                    raise
-                log.info("watch broke", extra={"path": self._source.path, "error": str(error)})
-                await asyncio.sleep(0.2 * 2**silent)
+                    raise broke
+                log.info("watch broke", extra={"path": self._source.path, "error": str(broke)})
+            if broke is not None or silent:  # what ends at once and says nothing is not asked as fast as it answers
+                await asyncio.sleep(0.2 * 2 ** min(silent, 4))
 
     def _take(self, kind: str, raw: msgspec.Raw) -> str:
         """Obey one event; the resourceVersion it brings us to."""

@@ -9,7 +9,6 @@ from pydantic import Field
 
 from postrider_operator.kinds.keeping import Keeping
 from postrider_operator.kinds.mailbox import PasswordRef
-from postrider_operator.kinds.maildomain import DnsRecord
 from postrider_operator.kinds.resource import (
     AGE,
     MESSAGE,
@@ -207,11 +206,6 @@ class MailServerStatus(Status):
     addresses: tuple[str, ...] = Field(
         default=(),
         description="Addresses of the mail Service: publish them as A and AAAA records of the hostname.",
-        json_schema_extra={"x-kubernetes-list-type": "atomic"},
-    )
-    dns_records: tuple[DnsRecord, ...] = Field(
-        default=(),
-        description="The DNS records to publish for the hostname.",
         json_schema_extra={"x-kubernetes-list-type": "atomic"},
     )
 
