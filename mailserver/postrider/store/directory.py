@@ -30,6 +30,15 @@ def make(path: Path) -> None:
     packs_directory(path).mkdir(mode=0o700, exist_ok=True)
 
 
+def make_private(path: Path) -> None:
+    """Make a directory and those above it that are missing, readable by nobody else. Raises OSError.
+
+    `Path.mkdir` gives its mode to the last one alone.
+    """
+    for one in reversed([each for each in (path, *path.parents) if not each.exists()]):
+        one.mkdir(mode=0o700, exist_ok=True)
+
+
 def packs_directory(path: Path) -> Path:
     """Where the packs are."""
     return path / "packs"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from postrider.ops.backup.place import Damaged, Place, Told, side_by_side
 from postrider.store.backup import BodyFile
+from postrider.store.directory import make_private
 from postrider.store.maildir import ROOT
 from postrider.store.pack_files import sync_directory
 
@@ -84,7 +85,7 @@ def restore(place: Place, wanted: Iterable[BodyFile], draft: Path, missing: Iter
 
     def fetch(one: BodyFile) -> None:
         target = draft / ROOT / one.path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(target.parent)
         try:
             place.fetch(_name(one), target, lambda _: None)
         except OSError as error:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from postrider.ops.backup.place import BackupError, Told, copy_hashed
+from postrider.store.directory import make_private
 
 #: What a file's name ends with for as long as it is not whole.
 _DRAFT = ".draft"
@@ -35,7 +36,7 @@ class Folder:
         """Make it, unless it would be lost together with the data directory."""
         if self.path.resolve().is_relative_to(data.resolve()):
             raise BackupError(f"{self.path} is inside of {data}: both would be lost together")
-        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(self.path)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
@@ -154,7 +155,7 @@ class Folder:
     def _draft(self, name: str) -> Iterator[Path]:
         target = self.path / name
         draft = target.with_name(f"{target.name}{_DRAFT}")
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(target.parent)
         draft.unlink(missing_ok=True)
         try:
             yield draft

@@ -12,6 +12,7 @@ from postrider.mailbox.names import INBOX
 from postrider.ops.exchange import eml, names, targets
 from postrider.ops.exchange.letter import Letter
 from postrider.ops.exchange.sources import Complain, NotMail, ahead, folder_of, pieces_of, walk
+from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
 
@@ -92,7 +93,7 @@ class EmlTarget:
     def folder(self, row: MailboxRow, complain: Complain) -> EmlFolder:
         """As Target.folder."""
         where = self._root if row.name == INBOX else self._root.joinpath(*names.levels(row.name))
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(where)
         return EmlFolder(where, row)
 
     def subscribe(self, wanted: Collection[str]) -> None:

@@ -14,6 +14,7 @@ from postrider.mailbox.names import INBOX, SEPARATOR
 from postrider.ops.exchange import maildir, names, targets
 from postrider.ops.exchange.letter import Letter
 from postrider.ops.exchange.sources import Complain, NotMail, ahead, pieces_of, walk
+from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
 #: Where Dovecot keeps subscriptions, and we; and where Courier does.
@@ -120,7 +121,7 @@ class MaildirTarget:
         """As Target.folder."""
         where = self._root / "/".join(self._levels(row.name))
         for name in names.MAILDIR:
-            (where / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(where / name)
         if where != self._root:
             (where / "maildirfolder").touch(mode=0o600)  # so that programs for delivery know it is none of its own
         return MaildirFolder(where, row, complain, crlf=self._crlf)

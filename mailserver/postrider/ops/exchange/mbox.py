@@ -29,7 +29,8 @@ _INTERNAL, _INTERNAL_FIELD = b"DON'T DELETE THIS MESSAGE", re.compile(rb"^X-IMAP
 
 _STATUS = {"R": SEEN}
 _X_STATUS = {"A": ANSWERED, "F": FLAGGED, "T": DRAFT, "D": DELETED}
-_MOZILLA = re.compile(rb"^X-Mozilla-Status: ([0-9A-Fa-f]{4})\r?$", re.MULTILINE)
+# Among the fields that programs put in front of their files' messages; what a sender wrote comes after Received.
+_MOZILLA = re.compile(rb"(?:X-(?!Mozilla-Status:)[^\n]*\n)*X-Mozilla-Status: ([0-9A-Fa-f]{4})\r?\n")
 _MOZILLA_EXPUNGED = 0x8
 _MOZILLA_FLAGS = {0x1: SEEN, 0x2: ANSWERED, 0x4: FLAGGED}
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?\n")
@@ -124,7 +125,7 @@ class Quoting:
 
 
 def is_internal(header: bytes) -> bool:
-    """Whether this is no message but another program's notes."""
+    """Whether this, the first of a file, is no message but another program's notes."""
     return _INTERNAL in header and _INTERNAL_FIELD.search(header) is not None
 
 
@@ -172,7 +173,7 @@ def mozilla_status(header: bytes) -> int | None:
 
     None: the message was deleted, and the file is yet to be compacted.
     """
-    match = _MOZILLA.search(header)
+    match = _MOZILLA.match(header)
     marks = int(match[1], 16) if match else 0
     if marks & _MOZILLA_EXPUNGED:
         return None

@@ -15,6 +15,7 @@ from postrider.mime.header import header_end
 from postrider.ops.exchange import mbox, names, targets
 from postrider.ops.exchange.letter import Letter, UnixLineEnds
 from postrider.ops.exchange.sources import Complain, NotMail, folder_of, walk
+from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
 _ENDING, _CHILDREN = ".mbox", ".sbd"
@@ -75,6 +76,7 @@ class _Reading:
         """All messages; what another program noted or had deleted is none."""
         for _ in self._body():  # nothing should stand before the first From_ line
             pass
+        first = True
         while begin := self._next:
             self._next = None
             body = self._body()
@@ -84,7 +86,10 @@ class _Reading:
                 if not piece:
                     break
                 start += piece
-            letter = _letter(begin, start, body)
+            header = start[: header_end(start, 0, len(start))]
+            rest = chain((start[len(header) :],), body)
+            letter = None if first and mbox.is_internal(header) else _letter(begin, header, rest)
+            first = False
             if letter:
                 yield letter
             for _ in body:  # whatever the reader left
@@ -98,14 +103,12 @@ class _Reading:
             yield part
 
 
-def _letter(begin: mbox.Begin, start: bytes, body: Iterator[bytes]) -> Letter | None:
-    end = header_end(start, 0, len(start))
-    marks = mbox.take_status(start[:end])
-    flags = mbox.mozilla_status(start[:end]) if marks.flags is None else marks.flags
-    if flags is None or mbox.is_internal(start[:end]):
+def _letter(begin: mbox.Begin, header: bytes, rest: Iterator[bytes]) -> Letter | None:
+    marks = mbox.take_status(header)
+    flags = mbox.mozilla_status(header) if marks.flags is None else marks.flags
+    if flags is None:
         return None
-    whole = chain((marks.header + start[end:],), body)
-    return Letter(begin.line, whole, flags, marks.keywords, mbox.received(begin.line))
+    return Letter(begin.line, chain((marks.header,), rest), flags, marks.keywords, mbox.received(begin.line))
 
 
 def is_mbox(path: Path) -> bool:
@@ -127,66 +130,78 @@ class MboxTarget:
         """As Target.folder."""
         *above, own = names.levels(row.name)
         where = self._root.joinpath(*above)
-        where.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return MboxFolder(where / f"{own}{_ENDING}", row, crlf=self._crlf)
+        make_private(where)
+        return MboxFolder(where / f"{own}{_ENDING}", row, complain, crlf=self._crlf)
 
     def subscribe(self, wanted: Collection[str]) -> None:
         """Nothing in this format says it."""
 
 
 class MboxFolder:
-    """One file being written: under another name until it is whole, with a note of how far it is durable."""
+    """One file being written: under another name until it is whole, with a note of how far it is durable.
 
-    def __init__(self, path: Path, row: MailboxRow, *, crlf: bool) -> None:
+    The note stays beside a file that is whole, so that a later run adds what came since.
+    """
+
+    def __init__(self, path: Path, row: MailboxRow, complain: Complain, *, crlf: bool) -> None:
         self._path = path
         self._draft = path.with_name(f".{path.name}.partial")
         self._note = path.with_name(f".{path.name}.note")
         self._row = row
         self._crlf = crlf
-        self._uid = self._noted = 0
         self._file: BinaryIO | None = None
-        if not path.exists():
-            self._resume()
+        note = self._read_note()
+        #: The last message that is in the file for good, and how long the file is with it.
+        self._uid, self._noted = note or (0, 0)
+        self._ours = not path.exists() or (note is not None and self._noted == path.stat().st_size)
+        if not self._ours:
+            complain(f"{path} is not as an export of this folder left it: nothing is added to it")
 
     def missing(self, uids: Sequence[int]) -> Sequence[int]:
-        """As Folder.missing; a file that has its name is finished."""
-        return [uid for uid in uids if uid > self._uid] if self._file else ()
+        """As Folder.missing."""
+        return [uid for uid in uids if uid > self._uid] if self._ours else ()
 
     def begin(self, row: MessageRow) -> targets.Writing:
         """As Folder.begin."""
-        if self._file is None:
-            raise AssertionError("the file is finished")
-        if self._file.tell() - self._noted > _NOTE_EVERY:
-            self._write_note()
+        file = self._open()
+        if file.tell() - self._noted > _NOTE_EVERY:
+            self._write_note(file)
         self._uid = row.uid
-        return _MboxWriting(self._file, row, crlf=self._crlf)
+        return _MboxWriting(file, row, crlf=self._crlf)
 
     def close(self) -> None:
         """Give the file its name."""
-        if self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._file.close()
+        if self._file or not self._path.exists():
+            file = self._open()
+            self._write_note(file)
+            file.close()
             self._draft.rename(self._path)
-            self._note.unlink(missing_ok=True)
 
-    def _resume(self) -> None:
-        length = 0
-        if self._note.is_file() and self._draft.is_file():
+    def _read_note(self) -> tuple[int, int] | None:
+        """None where it is not about this folder, or not about the file that is there."""
+        if self._note.is_file():
             uidvalidity, uid, end = map(int, self._note.read_text("ascii").split())
-            if uidvalidity == self._row.uidvalidity and end <= self._draft.stat().st_size:
-                self._uid, length = uid, end
-        self._draft.touch(mode=0o600)
-        self._file = self._draft.open("r+b")
-        self._file.truncate(length)
-        self._noted = self._file.seek(length)
+            there = next((path for path in (self._path, self._draft) if path.is_file()), None)
+            if uidvalidity == self._row.uidvalidity and there and end <= there.stat().st_size:
+                return uid, end
+        return None
 
-    def _write_note(self) -> None:
-        if self._file:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            self._noted = self._file.tell()
-            targets.replace(self._note, f"{self._row.uidvalidity} {self._uid} {self._noted}\n")
+    def _open(self) -> BinaryIO:
+        """The file where it is to go on."""
+        if self._file is None:
+            if self._path.exists():
+                self._path.rename(self._draft)
+            self._draft.touch(mode=0o600)
+            self._file = self._draft.open("r+b")
+            self._file.truncate(self._noted)
+            self._file.seek(self._noted)
+        return self._file
+
+    def _write_note(self, file: BinaryIO) -> None:
+        file.flush()
+        os.fsync(file.fileno())
+        self._noted = file.tell()
+        targets.replace(self._note, f"{self._row.uidvalidity} {self._uid} {self._noted}\n")
 
 
 class _MboxWriting:

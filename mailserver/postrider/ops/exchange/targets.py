@@ -11,6 +11,7 @@ from typing import Protocol
 
 from postrider.ops.exchange.letter import UnixLineEnds
 from postrider.ops.exchange.sources import Complain
+from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
 #: The file in an export's directory that says which export it is.
@@ -99,7 +100,7 @@ class Draft:
 
 def claim(root: Path, export: dict[str, object]) -> None:
     """Make `root` the directory of this export, or find that it is. Raises NotOurs, OSError."""
-    root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(root)
     note = root / NOTE
     if note.is_file():
         with contextlib.suppress(ValueError):
@@ -114,7 +115,8 @@ def claim(root: Path, export: dict[str, object]) -> None:
 def replace(path: Path, text: str) -> None:
     """Write a small file of ours whole or not at all."""
     draft = _draft(path)
-    draft.write_text(text, "utf-8")
+    with os.fdopen(os.open(draft, _NEW, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
     draft.rename(path)
 
 

@@ -13,8 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from postrider.ops.exchange import maildir, names
+from postrider.ops.exchange import maildir, names, targets
 from postrider.ops.exchange.maildir_files import Keywords
+from postrider.store.directory import make_private
 from postrider.store.values import FlagRow, MessageRow
 
 #: The file that says that a directory is no Maildir of its own but a folder of one; ours has a text in it.
@@ -54,10 +55,10 @@ class FolderDirectory:
     def make(self, *, inbox: bool) -> None:
         """Make what is missing of it."""
         for part in names.MAILDIR:
-            (self.where / part).mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private(self.where / part)
         note = self.where / _FOLDER
         if not inbox and not self.is_ours():
-            note.write_text(_OURS)
+            targets.replace(note, _OURS)
 
     def is_ours(self) -> bool:
         """Whether we made it, as a folder of the database."""

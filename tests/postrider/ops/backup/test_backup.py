@@ -530,6 +530,7 @@ async def test_bodies_in_files_are_copied_once_verified_and_restored(tmp_path, o
     assert problems() == []
     restore(tmp_path / "old", first.name)
     restore(tmp_path / "new")
+    assert not [path for path in tmp_path.glob("*/**/*") if path.stat().st_mode & 0o077]
     assert await site.bodies(tmp_path / "old") == kept
     assert await site.bodies(tmp_path / "new") == [*kept[1:], letter(5)]
     assert len(list(place.lengths("bodies"))) == 6

@@ -116,7 +116,8 @@ def test_what_is_no_status_is_left_alone():
 
 
 def test_thunderbirds_marks():
-    assert mbox.mozilla_status(b"From: x\nX-Mozilla-Status: 0007\n") == Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED
+    assert mbox.mozilla_status(b"X-UIDL: x\nX-Mozilla-Status: 0007\n") == Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED
+    assert mbox.mozilla_status(b"Received: x\nX-Mozilla-Status: 0009\n") == 0  # its sender wrote that
     assert mbox.mozilla_status(b"X-Mozilla-Status: 0009\r\n") is None
     assert mbox.mozilla_status(b"Subject: x\n") == 0
 

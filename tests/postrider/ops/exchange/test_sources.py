@@ -127,6 +127,12 @@ def test_what_thunderbird_deleted_stays_deleted(tmp_path):
     assert read(tmp_path / "mbox") == {"INBOX": [(b"X-Mozilla-Status: 0001\n\nthere\n", Flag.SEEN, (), NOON)]}
 
 
+def test_only_the_first_message_of_a_file_may_be_uw_imaps_notes(tmp_path):
+    notes = b"Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\n\nx\n"
+    (tmp_path / "mbox").write_bytes(2 * (FROM + notes + b"\n"))
+    assert read(tmp_path / "mbox") == {"INBOX": [(notes, 0, (), NOON)]}
+
+
 def test_large_messages_come_in_pieces(tmp_path):
     large = b"Subject: large\n\n" + b"line\n" * 700_000
     (tmp_path / "mbox").write_bytes(FROM + large + b"\n" + FROM + b"Subject: x\n\n\n")

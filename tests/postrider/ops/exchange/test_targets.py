@@ -115,7 +115,40 @@ def test_an_mbox_goes_on_where_it_was_durable(tmp_path, monkeypatch):
     assert not (tmp_path / "killed" / "INBOX.mbox").exists()
     assert write(MboxTarget(tmp_path / "killed"), folder(), row(1), row(2), row(3)) == [3]
     assert (tmp_path / "killed" / "INBOX.mbox").read_bytes() == (whole / "INBOX.mbox").read_bytes()
-    assert write(MboxTarget(whole), folder(), row(4)) == []  # what has its name is finished
+
+
+def test_what_came_since_is_added_to_an_mbox_that_was_whole(tmp_path):
+    write(MboxTarget(tmp_path / "once"), folder(), row(1), row(2), row(4))
+    write(MboxTarget(tmp_path), folder(), row(1), row(2))
+    write(MboxTarget(tmp_path), folder("Empty"))
+    before = (tmp_path / "INBOX.mbox").stat()
+    assert write(MboxTarget(tmp_path), folder(), row(1), row(2)) == []
+    assert (tmp_path / "INBOX.mbox").stat() == before
+    assert write(MboxTarget(tmp_path), folder(), row(1), row(2), row(4)) == [4]
+    assert (tmp_path / "INBOX.mbox").read_bytes() == (tmp_path / "once" / "INBOX.mbox").read_bytes()
+    assert write(MboxTarget(tmp_path), folder("Empty"), row(1)) == [1]
+
+
+def test_an_mbox_that_somebody_changed_is_left_alone(tmp_path):
+    write(MboxTarget(tmp_path), folder(), row(1))
+    path = tmp_path / "INBOX.mbox"
+    for uidvalidity, content in ((8, path.read_bytes()), (7, b"mine")):
+        path.write_bytes(content)
+        said = []
+        place = MboxTarget(tmp_path).folder(folder(uidvalidity=uidvalidity), said.append)
+        assert not place.missing([1, 2])
+        place.close()
+        assert said == [f"{path} is not as an export of this folder left it: nothing is added to it"]
+        assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("target", [MaildirTarget, MboxTarget, EmlTarget])
+def test_nobody_else_may_read_what_is_written(tmp_path, target):
+    targets.claim(tmp_path / "a" / "out", {})
+    made = target(tmp_path / "a" / "out")
+    write(made, folder("Work/2026"), row(1, 0, ("Work",)))
+    made.subscribe(["Work/2026"])
+    assert not [path for path in tmp_path.rglob("*") if path.stat().st_mode & 0o077]
 
 
 @pytest.mark.parametrize("target", [MaildirTarget, MboxTarget, EmlTarget])
@@ -126,7 +159,7 @@ def test_a_message_that_cannot_be_read_leaves_nothing(tmp_path, target):
         writing.write(MAIL)
         (writing.finish if uid == 1 else writing.abort)()
     place.close()
-    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".flags"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name not in (".flags", ".INBOX.mbox.note")]
     assert len(files) == 1
     assert files[0].read_bytes().count(b"Subject: x") == 1
 

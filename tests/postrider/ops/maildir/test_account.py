@@ -54,6 +54,7 @@ async def test_names_say_what_other_programs_want_to_know(site):
     assert re.fullmatch(pattern.format("cur", 3, ":2,F"), second)
     assert re.fullmatch(pattern.format("new", 1, ""), third)
     assert (site.root / "dovecot-keywords").read_text() == "0 urgent\n"
+    assert not [path for path in site.root.rglob("*") if path.stat().st_mode & 0o077]
     assert {int(path.stat().st_mtime) for path in (site.root / "cur").iterdir()} == {1_700_000_000}
     assert "Sent" in (site.root / "subscriptions").read_text()
     assert (site.root / ".Sent/maildirfolder").exists()
