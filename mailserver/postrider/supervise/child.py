@@ -31,15 +31,24 @@ class Work(Protocol):
 
 
 async def obey(work: Work, end: socket.socket) -> None:
-    """Run one child until it has drained. The lifeline's end is the supervisor's death: the process ends at once."""
+    """Run one child until it has drained.
+
+    The lifeline's end is the supervisor's death: the process ends at once, though it still were starting.
+    """
     loop = asyncio.get_running_loop()
     # A terminal's Ctrl-C goes to the whole group; only the supervisor acts on it, and drains us.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, lambda: None)
     channel = await Channel.open(end)
-    await work.start()
-    channel.say(Ready())
-    async for word in channel.words():
+    words = channel.words()
+    first = asyncio.create_task(anext(words, None))
+    starting = asyncio.create_task(work.start())
+    await asyncio.wait([first, starting], return_when=asyncio.FIRST_COMPLETED)
+    if starting.done() or await first:
+        await starting
+        channel.say(Ready())
+    word = await first
+    while word:
         match word:
             case Load(generation):
                 await work.load(generation)
@@ -50,4 +59,5 @@ async def obey(work: Work, end: socket.socket) -> None:
                 return
             case _:
                 raise ValueError(f"a supervisor does not say {word}")
+        word = await anext(words, None)
     os._exit(os.EX_UNAVAILABLE)
