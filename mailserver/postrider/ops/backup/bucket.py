@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -53,6 +54,8 @@ _CUES = {
     "redirect without LOCATION": "the bucket is in another region: set AWS_REGION",
 }
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+#: What goes into requests as it is.
+_WORDS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
 
 
 class _Patience(NamedTuple):
@@ -76,6 +79,8 @@ class Bucket:
         if not found or any(part in ("", ".", "..") for part in prefix.split("/") if prefix):
             raise BackupError(f"{url.rpartition('@')[2]}: a bucket is written s3://BUCKET or s3://BUCKET/PREFIX")
         self.title = f"s3://{found[1]}/{prefix}".rstrip("/")
+        if fault := _misspelt():
+            raise BackupError(f"{self.title}: {fault}")
         self._told = told
         self._pace = pace = pace or Pace()
         #: To find out whether it is there at all; for what is small; for what may take its time.
@@ -301,6 +306,23 @@ def _what(error: Exception) -> str:
 def _endpoint() -> str:
     """Where the environment says that the bucket is; "" is Amazon's own."""
     return next((os.environ[name] for name in _ENDPOINTS if os.environ.get(name)), "")
+
+
+def _misspelt() -> str:
+    """What is wrong with the environment, "" for nothing: the client would break on it without a word for people."""
+    for name in (*_ENDPOINTS, *_WORDS):
+        value = os.environ.get(name, "")
+        if not (value.isascii() and value.isprintable()):
+            return f"{name} has a line end or another character that cannot be in it"
+    endpoint = _endpoint()
+    try:
+        parts = urlsplit(endpoint)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in endpoint
+    except ValueError:
+        good = False
+    if endpoint and not good:
+        return f"the endpoint {endpoint.rpartition('@')[2]} is not written https://HOST or https://HOST:PORT"
+    return ""
 
 
 def _code(error: Exception) -> str:

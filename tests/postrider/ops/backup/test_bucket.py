@@ -186,6 +186,32 @@ def test_names_of_buckets(name):
     assert "pw" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        *(
+            ("AWS_ENDPOINT_URL", value, "is not written https://HOST or https://HOST:PORT")
+            for value in (
+                "s3.example.org",
+                "me:pw@s3.example.org:9000",
+                "https://",
+                "https://s3 x",
+                "https://s3:x",
+                "http://[::1",
+            )
+        ),
+        ("AWS_ENDPOINT_URL", "https://s3.example.org\r", "AWS_ENDPOINT_URL has a line end"),
+        ("AWS_REGION", "us-east-1\r", "AWS_REGION has a line end"),
+        ("AWS_SECRET_ACCESS_KEY", "pw\n", "AWS_SECRET_ACCESS_KEY has a line end"),
+    ],
+)
+def test_what_is_misspelt_in_the_environment_is_said(bucket, monkeypatch, name, value, text):
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BackupError, match=text) as error:
+        Bucket(bucket)
+    assert "pw" not in str(error.value)
+
+
 def test_a_bucket_without_prefix(bucket):
     assert Bucket(f"s3://{BUCKET}/").title == f"s3://{BUCKET}"
     assert "prefix" in Bucket(f"s3://{BUCKET}").folders()
