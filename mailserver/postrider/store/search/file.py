@@ -243,12 +243,16 @@ def _distrust(db: apsw.Connection, marks: Marks) -> str:
 
 
 def _sign(db: apsw.Connection, boot: str, key: DataKey | None) -> None:
-    """Put our mark on the disk before anything else is changed, where what is changed is not synced."""
+    """Put our mark on the disk before anything else is changed, where what is changed is not synced.
+
+    In the log alone it would not be safe: that begins anew before what was in it is synced in the file.
+    """
     if key:
         db.pragma("synchronous", "normal")
         return
     db.pragma("synchronous", "full")
     db.execute("UPDATE mark SET boot = ?", (boot,))
+    db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_FULL)
     db.pragma("synchronous", "off")
 
 

@@ -257,6 +257,17 @@ async def test_it_is_kept_when_it_can_be_trusted_and_made_anew_when_not(make, tm
     assert "read differently" in make(file.Marks("2", "a third boot")).begun_anew
 
 
+async def test_the_mark_of_the_boot_is_in_the_file_itself_before_anything_is_written(make, tmp_path):
+    """The log begins anew while nothing of the file is synced: a crash may leave the file as it was opened."""
+    make(file.Marks("1", "this boot")).close()
+    make(file.Marks("1", "this boot"))
+    left = tmp_path / "left.db"
+    left.write_bytes(file.index_path(tmp_path).read_bytes())
+    db, reason = file.open_writer(left, file.Marks("1", "another boot"), 2)
+    db.close()
+    assert "went down" in reason
+
+
 @pytest.mark.parametrize("damage", [b"no database at all" * 500, b""])
 async def test_what_is_no_index_is_thrown_away_and_looked_over(make, lookup, log, tmp_path, damage):
     file.index_path(tmp_path).write_bytes(damage)
