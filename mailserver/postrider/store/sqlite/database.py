@@ -12,6 +12,8 @@ from postrider.store.sqlite.schema import WrongDatabase
 PAGE_SIZE = 4096
 #: Milliseconds to wait for another connection.
 _BUSY = 10_000
+#: Octets that the WAL's file keeps when it begins anew: twice of what it has when no reader is in the way.
+WAL_KEPT = 64 * 1024 * 1024
 #: Versions before it can corrupt the WAL when it is reset while another connection checkpoints.
 OLDEST_SQLITE = (3, 51, 3)
 
@@ -33,6 +35,7 @@ def open_writer(path: Path, notice: schema.Notice | None = None) -> apsw.Connect
     db.pragma("journal_mode", "wal")
     db.pragma("synchronous", "full")  # a COMMIT that returned is on the disk
     db.pragma("wal_autocheckpoint", 0)  # the writer chooses the moment
+    db.pragma("journal_size_limit", WAL_KEPT)  # what a long read made of it is free again: the disk may be full of it
     db.pragma("cache_size", -64 * 1024)
     db.pragma("temp_store", "memory")
     schema.migrate(db, path, notice)
