@@ -104,6 +104,18 @@ def test_a_pod_that_cannot_be_made_is_told_and_the_one_there_is_serves_on(site: 
     site.cluster.wait_ready("MailServer", site.namespace, "default", 60)
 
 
+def test_a_volume_that_cannot_grow_is_told_until_it_is_not_wanted_to(site: MailSite) -> None:
+    pod = site.pod()
+    site.cluster.apply(site.namespace, mail_server(storage={"size": "2Gi"}))
+    said = refused(site, "MailServer", "default")
+    assert "PersistentVolumeClaim data-default-mail-0" in said["message"]
+    assert "only dynamically provisioned pvc can be resized" in said["message"]
+    still_served(site, "nogrowth")
+    site.cluster.apply(site.namespace, mail_server())
+    site.cluster.wait_ready("MailServer", site.namespace, "default", 60)
+    assert site.pod()["metadata"]["uid"] == pod["metadata"]["uid"]
+
+
 def test_objects_in_the_worst_order_end_ready(cluster: Cluster, operator: Operator, namespace: str) -> None:
     objects = [
         alias("info@two.test", "nina@two.test"),

@@ -33,6 +33,7 @@ HEALTH_PORT = 8080
 METRICS_PORT = 9090
 
 #: Annotation of the StatefulSet: size of the volumes it makes. A claim template cannot be changed, only made anew.
+#: On the claim: the size it was last given.
 STORAGE = f"{GROUP}/storage"
 #: Seconds a stopping pod goes on taking connections, until nobody is sent to it any more.
 _LINGER = 3
@@ -47,19 +48,12 @@ def workload(world: World, server: MailServer, findings: Findings) -> tuple[list
     if at in children.taken(world):
         findings.add(ref(server), name_taken(at))
         return [], []
-    wanted = server.spec.storage.size
-    current = existing.annotations.get(STORAGE, "") if existing else ""
-    if current and size_bytes(wanted) < size_bytes(current):
-        message = f"the volume has {current} and cannot shrink to {wanted}"
-        findings.add(
-            ref(server), Finding("StorageCannotShrink", message, f"Set spec.storage.size to {current}.", blocks=False)
-        )
-        wanted = current
-    if existing is not None and current and size_bytes(wanted) > size_bytes(current):
-        # The pods stay; the next plan makes the StatefulSet anew, with the template that fits the grown volume.
-        return _grown(world, server, wanted), [Delete(at, existing.uid, orphan=True)]
-    body = {"spec": _spec(world, server, wanted)}
-    return [children.apply(at, body, world.name, server, {STORAGE: wanted})], []
+    made = existing.annotations.get(STORAGE, "") if existing else ""
+    size, applies = _volume(world, server, made, findings)
+    if existing is not None and made and size_bytes(size) != size_bytes(made):
+        # The pods stay; the next plan makes the StatefulSet anew, with the template that fits the volume.
+        return applies, [Delete(at, existing.uid, orphan=True)]
+    return [children.apply(at, {"spec": _spec(world, server, size)}, world.name, server, {STORAGE: size}), *applies], []
 
 
 def broken(world: World) -> list[Delete]:
@@ -72,11 +66,23 @@ def broken(world: World) -> list[Delete]:
     ]
 
 
-def _grown(world: World, server: MailServer, size: str) -> list[Apply]:
+def _volume(world: World, server: MailServer, made: str, findings: Findings) -> tuple[str, list[Apply]]:
+    """The size the volume is to have, and the claim that asks for it where there is one; `made` where nobody knows.
+
+    The claim is asked at every plan, so that a size it was refused is told for as long as it is wanted.
+    """
     at = Ref("PersistentVolumeClaim", world.namespace, names.claim(world.name))
-    if children.child(world, at) is None:
-        return []
-    return [children.apply(at, {"spec": {"resources": {"requests": {"storage": size}}}}, world.name, None)]
+    claim = children.child(world, at)
+    wanted, has = server.spec.storage.size, claim.annotations.get(STORAGE, "") if claim else made
+    if has and size_bytes(wanted) < size_bytes(has):
+        message = f"the volume has {has} and cannot shrink to {wanted}"
+        action = f"Set spec.storage.size to {has}."
+        findings.add(ref(server), Finding("StorageCannotShrink", message, action, blocks=False))
+        wanted = has
+    if claim is None:
+        return wanted, []
+    body = {"spec": {"resources": {"requests": {"storage": wanted}}}}
+    return wanted, [children.apply(at, body, world.name, None, {STORAGE: wanted})]
 
 
 def _spec(world: World, server: MailServer, size: str) -> dict[str, Any]:

@@ -296,6 +296,38 @@ def test_a_volume_grows_by_a_new_statefulset_over_the_same_pods_and_never_shrink
     assert "cannot shrink" in ready[0]["message"]
 
 
+def test_a_volume_that_was_kept_grows_and_one_that_was_refused_to_is_asked_again(namespace: Any, declare: Any) -> None:
+    """A claim knows its own size: a StatefulSet made anew for it may have another."""
+    claim = ref("PersistentVolumeClaim", "data-default-mail-0")
+
+    def asked(size: str) -> tuple[list[str], list[str]]:
+        """Sizes the claim is asked for, and what is deleted, while the API server refuses to resize it."""
+        namespace.declare(_larger(size))
+        for _ in range(3):
+            desired = plan(namespace.world())
+            for delete in desired.deletes:
+                namespace.delete(delete.ref)
+            for apply in desired.applies:
+                if apply.ref.kind == "StatefulSet":
+                    namespace.put(apply.ref, apply.object)
+        sizes = [a.object["spec"]["resources"]["requests"]["storage"] for a in desired.applies if a.ref == claim]
+        return sizes, [delete.ref.kind for delete in desired.deletes]
+
+    declare(SERVER)
+    namespace.put(claim, {"kind": "PersistentVolumeClaim", "metadata": {"labels": _labels(namespace)}, "spec": {}})
+    namespace.settle()
+    assert namespace.objects[claim]["spec"]["resources"]["requests"]["storage"] == "10Gi"
+    declare()
+    declare(SERVER)
+    assert asked("30Gi") == (["30Gi"], [])
+    assert asked("10Gi") == (["10Gi"], [])
+    template = namespace.objects[ref("StatefulSet", "default-mail")]["spec"]["volumeClaimTemplates"][0]
+    assert template["spec"]["resources"]["requests"]["storage"] == "10Gi"
+    namespace.declare(_larger("40Gi"))
+    namespace.settle()
+    assert namespace.objects[claim]["spec"]["resources"]["requests"]["storage"] == "40Gi"
+
+
 def test_a_broken_pod_of_a_superseded_revision_is_removed(namespace: Any, declare: Any) -> None:
     declare(SERVER)
     world = namespace.world()
