@@ -342,6 +342,19 @@ async def test_conditions_are_tested_as_they_are_defined(commit, reader, clock):
     check()
 
 
+async def test_keywords_are_told_apart_in_no_case(commit, reader):
+    await commit(append(INBOX, b"1", keywords=("Work", "work")))
+
+    async def stored(change, *words):
+        await commit(t.SetFlags(ALICE, INBOX, (1,), change, 0, words))
+        (row,) = await reader.flags(ALICE, INBOX)
+        return row.keywords
+
+    assert await stored(FlagChange.ADD, "wORK", "$Junk", "$JUNK") == ("$Junk", "Work")
+    assert await stored(FlagChange.REPLACE, "$junk", "new") == ("$Junk", "new")
+    assert await stored(FlagChange.REMOVE, "NEW") == ("$Junk",)
+
+
 async def test_keywords_of_a_message_are_not_without_end(commit, reader):
     await commit(append())
     words = tuple(f"k{number:04}" for number in range(t.MAX_KEYWORDS))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from postrider.model.runs import runs_of
 from postrider.store import names
 from postrider.store import transactions as t
+from postrider.store.keywords import distinct, edited
 from postrider.store.memory import queue
 from postrider.store.memory.state import Folder, Held, Kept, Mailstore, Message, State
 from postrider.store.names import INBOX_ID
@@ -39,7 +40,7 @@ def intake(state: State, txn: t.Intake) -> t.IntakeDone:
         if not (txn.count and delivery.recipient):
             raise refusal
     waits = [delivery for delivery, _ in refused]
-    keywords = {id(delivery): _words(delivery.keywords) for delivery in stays}
+    keywords = {id(delivery): distinct(delivery.keywords) for delivery in stays}
     settled = queue.settle_all(state, txn.settle)
     stored: list[t.Stored] = []
     queued: list[int] = []
@@ -83,7 +84,7 @@ def append(state: State, txn: t.Append) -> t.Uids:
 
 def add(state: State, account: Mailstore, folder: Folder, new: t.NewMessage, held: Held) -> int:
     """Store one message that was checked; returns its UID."""
-    arriving = Arriving(held, new.received, new.cached, new.thread_keys, new.flags, _words(new.keywords))
+    arriving = Arriving(held, new.received, new.cached, new.thread_keys, new.flags, distinct(new.keywords))
     uid = _store(state, account, folder, arriving).uid
     if new.key:
         account.keys[new.key] = (folder.id, uid, state.now)
@@ -136,7 +137,7 @@ def set_flags(state: State, txn: t.SetFlags) -> t.FlagsSet:
     """STORE."""
     account = state.account(txn.account)
     folder = account.folder(txn.mailbox_id)
-    wanted = set(_words(txn.keywords))
+    wanted = distinct(txn.keywords)
     own = Flag.SEEN.value if txn.grantee else 0
     modified: list[int] = []
     changes: list[tuple[Message, int, tuple[str, ...]]] = []
@@ -148,18 +149,17 @@ def set_flags(state: State, txn: t.SetFlags) -> t.FlagsSet:
             modified.append(uid)
             continue
         before = message.flags & ~own | own * was_seen
-        flags, new = {
-            FlagChange.ADD: (before | txn.flags, set(message.keywords) | wanted),
-            FlagChange.REMOVE: (before & ~txn.flags, set(message.keywords) - wanted),
-            FlagChange.REPLACE: (txn.flags, wanted),
+        flags = {
+            FlagChange.ADD: before | txn.flags,
+            FlagChange.REMOVE: before & ~txn.flags,
+            FlagChange.REPLACE: txn.flags,
         }[txn.change]
-        if len(new) > max(t.MAX_KEYWORDS, len(message.keywords)):
-            raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
+        words = edited(message.keywords, txn.change, wanted)
         if own and bool(flags & own) != was_seen:
             seen[txn.grantee, uid] = not was_seen
         flags = flags & ~own | message.flags & own
-        if (flags, new) != (message.flags, set(message.keywords)):
-            changes.append((message, flags, tuple(sorted(new))))
+        if (flags, words) != (message.flags, message.keywords):
+            changes.append((message, flags, words))
     if changes or seen:
         folder.modseq = account.bump()
         state.changed.add(txn.account)
@@ -259,7 +259,7 @@ def check_quota(state: State, account: Mailstore, size: int, quota: tuple[int, i
 
 def _check(messages: Iterable[t.NewMessage]) -> None:
     for new in messages:
-        _words(new.keywords)
+        distinct(new.keywords)
         if len(new.key) > t.MAX_KEY:
             raise StoreError(Reason.INVALID, f"a key has at most {t.MAX_KEY} octets")
 
@@ -301,10 +301,3 @@ def bury(folder: Folder, modseq: int, uids: tuple[int, ...]) -> None:
     folder.seen = {key: seen for key, seen in folder.seen.items() if key[1] in folder.messages}
     folder.vanished.append(Vanished(modseq, tuple(runs_of(uids))))
     folder.modseq = modseq
-
-
-def _words(keywords: Iterable[str]) -> tuple[str, ...]:
-    words = tuple(sorted(set(keywords)))
-    if any(not word or " " in word for word in words):
-        raise StoreError(Reason.INVALID, "a keyword is empty or contains a space")
-    return words

@@ -11,6 +11,7 @@ import msgspec
 from postrider.store import transactions as t
 from postrider.store.blobs import Location
 from postrider.store.cells import Cell
+from postrider.store.keywords import distinct
 from postrider.store.names import INBOX_ID, canonical
 from postrider.store.sqlite import queue
 from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find_folder
@@ -233,11 +234,7 @@ def _store(run: Running, account: Account, mailbox_id: int, new: Arriving) -> t.
 
 def joined(keywords: Sequence[str]) -> str:
     """Keywords as the row has them: each once, in order, with spaces between, which no keyword can contain."""
-    if not keywords:
-        return ""
-    if any(not word or " " in word for word in keywords):
-        raise StoreError(Reason.INVALID, "a keyword is empty or contains a space")
-    return " ".join(sorted(set(keywords)))
+    return " ".join(distinct(keywords)) if keywords else ""
 
 
 def _thread(run: Running, account_id: int, keys: Sequence[bytes]) -> tuple[int | None, list[bytes]]:

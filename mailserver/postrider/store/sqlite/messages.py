@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from postrider.store import transactions as t
 from postrider.store.cells import Cell
+from postrider.store.keywords import distinct, edited
 from postrider.store.sqlite.accounts import Folder, charge, ensure_account, find_folder, next_modseq
-from postrider.store.sqlite.delivery import Coming, add, joined
+from postrider.store.sqlite.delivery import Coming, add
 from postrider.store.sqlite.removal import ROW_COLUMNS, Row, Weights, discard, recount, take_out, weigh
 from postrider.store.sqlite.transaction import DELETED, SEEN, Running
 from postrider.store.staged import LAST_UID, no_uids
@@ -121,8 +122,8 @@ class _Change:
         flags = int(txn.flags)  # a plain number: arithmetic on enum members costs ten times as much
         self._flags = flags & ~SEEN if txn.grantee else flags
         self._stays = SEEN if txn.grantee else 0
-        self._keywords = joined(txn.keywords)
-        self._wanted = frozenset(self._keywords.split())
+        self._wanted = distinct(txn.keywords)
+        self._keywords = " ".join(self._wanted)
 
     def seen(self, *, seen: bool) -> bool:
         r"""A grantee's \Seen after it."""
@@ -143,11 +144,7 @@ class _Change:
     def _words(self, keywords: str) -> str:
         if self._keywords == (keywords if self._way is FlagChange.REPLACE else ""):
             return keywords
-        has = set(keywords.split())
-        words = {FlagChange.ADD: has | self._wanted, FlagChange.REMOVE: has - self._wanted}.get(self._way, self._wanted)
-        if len(words) > max(t.MAX_KEYWORDS, len(has)):
-            raise StoreError(Reason.LIMIT, f"a message has at most {t.MAX_KEYWORDS} keywords")
-        return " ".join(sorted(words))
+        return " ".join(edited(keywords.split(), self._way, self._wanted))
 
 
 def _seen_by(run: Running, folder: Folder, txn: t.SetFlags) -> dict[int, tuple[bool, int]]:
