@@ -122,6 +122,8 @@ class Appending:
         limit = self._conversation.config.append_limit
         if literal.size > limit:
             self._conversation.tagged(Status.NO, "The message is too large", b"TOOBIG")  # RFC 7889 §4
+        elif not literal.size:  # RFC 3502 §6.3.11: so a client takes back what it has begun
+            self._conversation.tagged(Status.NO, "Cancelled by a message without any octet")
         elif self._messages > MAX_MESSAGES or self._total > MAX_TOTAL * limit:
             self._conversation.tagged(Status.NO, "Too much for one APPEND", b"LIMIT")
         else:
