@@ -112,7 +112,7 @@ class Janitor:
                 if error.reason is not Reason.HELD:  # it was put under hold this very moment
                     self._ports.events.emit("server.failure", where="janitor", account=row.name, exc_info=True)
         self._ports.metrics.observe("postrider_held_accounts", held)
-        self._ports.metrics.observe("postrider_janitor_round_time", now)
+        self._ports.metrics.observe("postrider_janitor_round_timestamp_seconds", now)
 
     async def _account(self, visit: _Visit) -> bool:
         """Whatever is due for one account; whether it is held."""

@@ -50,7 +50,9 @@ METRICS: Mapping[str, Metric] = {
     "postrider_held_accounts": Metric("gauge", "Accounts under legal hold."),
     "postrider_removed_messages_total": Metric("counter", "Messages removed by time, by what ended.", ("why",)),
     "postrider_removed_bytes_total": Metric("counter", "Their octets.", ("why",)),
-    "postrider_janitor_round_time": Metric("gauge", "When the janitor's last round began, seconds since the epoch."),
+    "postrider_janitor_round_timestamp_seconds": Metric(
+        "gauge", "When the janitor's last round began, seconds since the epoch."
+    ),
     "postrider_wal_bytes": Metric("gauge", "Size of the database's write-ahead log in bytes."),
 }
 
