@@ -40,6 +40,12 @@ def test_help_names_every_command():
         assert f"\n  {name} " in done.output
 
 
+@pytest.mark.parametrize("group", [(), ("backup",), ("store",)])
+def test_help_cuts_no_sentence_short(group):
+    done = CliRunner().invoke(app, [*group, "--help"])
+    assert "..." not in done.output.partition("Commands:")[2]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(name):
     done = CliRunner().invoke(app, [name, "--help"])

@@ -47,7 +47,7 @@ app = typer.Typer(cls=Backups, add_completion=False, rich_markup_mode=None)
 
 @app.callback(no_args_is_help=True, epilog=EPILOG)
 def backup() -> None:
-    """Back mail and state up into a directory or a bucket, while the server runs or not; look at what is there."""
+    """Back mail and state up into a directory or a bucket. The server may run meanwhile."""
 
 
 @app.command()
@@ -96,7 +96,7 @@ def verify(
     at: Annotated[str, typer.Option("--at", metavar="BACKUP", help="Only this one.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Read everything: hashes, the databases' integrity, and that each body lies where it should."""
+    """Read everything and tell of damage: hashes, databases, bodies. Exit status 1 where there is any."""
     with told(), Progress(quiet) as progress:
         problems = backups.verify(backups.place(where, progress.tell), at, progress.tell)
     for problem in problems:

@@ -57,7 +57,7 @@ def export(  # noqa: PLR0913 -- each parameter is a flag
     tree: Annotated[bool, typer.Option("--tree", help="Maildir: folders as a tree, not beside each other.")] = False,
     crlf: Annotated[bool, typer.Option("--crlf", help="Maildir, mbox: line ends CRLF as in mail, not LF.")] = False,
 ) -> None:
-    """Export the mail of an account, with folders, flags, keywords and dates, while the server runs or not.
+    """Export the mail of an account, with folders, flags and dates. The server may run meanwhile.
 
     Nothing is overwritten. Begun anew after it was interrupted, it writes what is missing.
     """

@@ -62,7 +62,7 @@ def import_(  # noqa: PLR0913 -- each parameter is a flag
         str, typer.Option(help="What was imported with another label is imported once more.", metavar="TEXT")
     ] = "",
 ) -> None:
-    """Import mail into an account, with folders, flags, keywords and dates, while the server runs or not.
+    """Import mail into an account, with folders, flags and dates. The server may run meanwhile.
 
     Begun anew after it was interrupted, it stores what is missing and nothing twice. Line ends become CRLF.
     """

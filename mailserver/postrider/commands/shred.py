@@ -27,7 +27,7 @@ def shred(
     namespace: Namespace = "",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Remove all mail of an account for good, while the server runs or not: its key is overwritten and gone.
+    """Remove all mail of an encrypted account for good. Its key is overwritten and gone; the server may run meanwhile.
 
     What was encrypted under it, wherever it was copied to, is noise from then on; a backup that was taken before has
     the key too. As long as its Mailbox is declared the account is there again, empty.

@@ -17,12 +17,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.callback(no_args_is_help=True)
 def store() -> None:
-    """Look after the files of a data directory: verify them, make a lost database again, take back dead space."""
+    """Look after the files of a data directory."""
 
 
 @app.command()
 def verify(data: Data, *, quiet: Quiet = False) -> None:
-    """Read every record and compare it with its row; add up references and counters. The server may run."""
+    """Read every record and tell of damage. References and counters are added up; the server may run meanwhile."""
     with told(), Progress(quiet) as progress:
         done = storage.verify(data.absolute(), progress.tell)
     for problem in done.problems:
@@ -63,7 +63,7 @@ def compact(
     *,
     above: Annotated[int, typer.Option(min=1, max=99, help="Percent that must be dead in a pack.")] = 20,
 ) -> None:
-    """Copy what is needed out of packs that are partly dead and remove them, with the server stopped.
+    """Remove what nobody needs from the packs, with the server stopped. What is needed is copied out of them.
 
     A running server does so by itself with packs of which more than half is dead.
     """

@@ -60,7 +60,7 @@ def undelete(  # noqa: PLR0913 -- each parameter is a flag
         bool, typer.Option("--removed", help="The mail of a Mailbox that was removed with deletionPolicy Delete.")
     ] = False,
 ) -> None:
-    """Bring expunged mail back, while the server runs or not, until its undelete window has passed."""
+    """Bring expunged mail back, until its undelete window has passed. The server may run meanwhile."""
     wish = Wish(folder, _moment(since))
     order = _Order(exchange.account_named(account, namespace), data, wish, into, ignore_quota)
     conclude(_reinstate(order) if removed else _list(order) if show else _bring_back(order))

@@ -33,7 +33,7 @@ def usage(
     namespace: Namespace = "",
     domain: Annotated[str, typer.Option(help="Only the accounts of this domain.", metavar="NAME")] = "",
 ) -> None:
-    """Show how much accounts and their domains hold, of how much they may; the server may run meanwhile."""
+    """Show how much accounts and domains hold, of how much. The server may run meanwhile."""
     name = str(exchange.account_named(account, namespace)) if account else ""
     conclude(_usage(data, name, _wanted(domain)))
 

@@ -19,7 +19,7 @@ def dns(
     domain: Annotated[str, typer.Option(help="Only this domain.", show_default=False)] = "",
     data: Annotated[Path, typer.Option(help="Data of `postrider up`: its keys are published.")] = Path(".postrider"),
 ) -> None:
-    """Print the DNS records to publish for the domains of YAML files, with the keys `postrider up` has generated."""
+    """Print the DNS records to publish for the domains. Keys are those that `postrider up` has generated."""
     state = data / "state" / "generated"
     if not path.exists():
         raise typer.BadParameter(f"{path}: no such file or directory")

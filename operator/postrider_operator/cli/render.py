@@ -21,7 +21,7 @@ def render(
     path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
     image: Annotated[str, typer.Option(help="Image of the server.")] = "postrider-server:latest",
 ) -> None:
-    """Print the objects the operator would make, Secrets without their content. What is wrong goes to stderr."""
+    """Print the objects the operator would make. Secrets come without content; what is wrong goes to stderr."""
     if not path.exists():
         raise typer.BadParameter(f"{path}: no such file or directory")
     found = planned(path, local=False, image=image)

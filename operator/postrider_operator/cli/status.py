@@ -18,7 +18,7 @@ def status(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="Namespace; the context's if not given.")] = "",
     context: Annotated[str, typer.Option(help="Context of the kubeconfig.", show_default=False)] = "",
 ) -> None:
-    """Show how many resources are ready, and for each that is not, why; exit status 1 when there are any."""
+    """Show how many resources are ready, and why others are not. Exit status 1 when there are any."""
     try:
         login = config.new_client_from_config(context=context or None)  # type: ignore[no-untyped-call]
         cluster = dynamic.DynamicClient(login)  # type: ignore[no-untyped-call]

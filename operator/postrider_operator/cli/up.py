@@ -37,7 +37,7 @@ def up(  # noqa: PLR0913 -- each parameter is a flag
         str, typer.Option(help="GENERATION whose many vanished mailboxes are meant.", show_default=False)
     ] = "",
 ) -> None:
-    """Serve mail for the MailServer, MailDomains, Mailboxes and Aliases of a directory; edits take effect at once."""
+    """Serve mail as the YAML files of a directory say. No cluster is needed; edits take effect at once."""
     if not path.exists():
         raise typer.BadParameter(f"{path}: no such file or directory")
     options = Options(path, data, ports, resolver, ready_file, acknowledge)

@@ -81,9 +81,10 @@ def test_a_missing_path_is_told() -> None:
     assert "no such file" in found.output
 
 
-def test_help_names_every_command() -> None:
+def test_help_names_every_command_and_cuts_no_sentence_short() -> None:
     found = run("--help")
     assert all(name in found.output for name in ("up", "lint", "render", "dns", "status"))
+    assert "..." not in found.output.partition("Commands:")[2]
 
 
 def test_local_mode_does_not_load_a_clusters_libraries() -> None:
