@@ -51,7 +51,7 @@ class Dns:
             log.warning("no DNS servers known: records are not checked", extra={"error": str(error)})
             self._resolver = dns.asyncresolver.Resolver(configure=False)
         if nameservers:
-            self._resolver.nameservers = [_nameserver(text) for text in nameservers]
+            self._resolver.nameservers = [nameserver(text) for text in nameservers]
         self._resolver.lifetime = 6.0
         self._resolver.cache = None
 
@@ -155,7 +155,7 @@ async def _at_most(event: asyncio.Event, seconds: float | None) -> None:
         return
 
 
-def _nameserver(text: str) -> dns.nameserver.Nameserver:
+def nameserver(text: str) -> dns.nameserver.Nameserver:
     """ "192.0.2.1", "192.0.2.1:5353", "2001:db8::1" or "[2001:db8::1]:5353". Raises ValueError."""
     host, port = text, 53
     if text.startswith("[") or text.count(":") == 1:

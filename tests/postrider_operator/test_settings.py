@@ -23,7 +23,13 @@ def test_flags_win_over_the_environment() -> None:
     assert settings.read([], environment).namespaces == ("a", "b")
 
 
-@pytest.mark.parametrize("wrong", ["--secrets=all", "--dns-seconds=soon", "--leader-election=perhaps", "--unknown=1"])
+WRONG = (
+    "--secrets=all --dns-seconds=soon --leader-election=perhaps --unknown=1 --http=8081 --http=here:http "
+    "--log-level=loud --nameservers=192.0.2.1,dns.example --resync-seconds=-1 --dns-rate=0 --resync-seconds=inf --connections=1.5"
+)
+
+
+@pytest.mark.parametrize("wrong", WRONG.split())
 def test_a_wrong_setting_is_named(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         settings.read([wrong], {})
