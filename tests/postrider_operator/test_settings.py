@@ -25,7 +25,8 @@ def test_flags_win_over_the_environment() -> None:
 
 WRONG = (
     "--secrets=all --dns-seconds=soon --leader-election=perhaps --unknown=1 --http=8081 --http=here:http "
-    "--log-level=loud --nameservers=192.0.2.1,dns.example --resync-seconds=-1 --dns-rate=0 --resync-seconds=inf --connections=1.5"
+    "--log-level=loud --nameservers=192.0.2.1,dns.example --resync-seconds=-1 --dns-rate=0 "
+    "--resync-seconds=inf --connections=1.5"
 )
 
 
