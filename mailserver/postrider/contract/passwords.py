@@ -30,7 +30,8 @@ SCRAM_ITERATIONS = 16_384
 #: Crockford's 32 digits: none is taken for another when read aloud or from paper.
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _GENERATED_BITS = 160
-_MAX_PASSWORD = 1024  # characters; more is an attack on the hash
+#: Characters of a password; more is an attack on the hash.
+MAX_PASSWORD = 1024
 
 
 class BadVerifier(ValueError):
@@ -91,7 +92,7 @@ def verify(verifier: str, password: str) -> bool:
     scheme = _scheme(verifier)
     if scheme is None:
         raise BadVerifier("not a password hash of a known scheme")
-    if len(password) > _MAX_PASSWORD:
+    if len(password) > MAX_PASSWORD:
         return False
     return scheme.read(verifier)(prepared(password))
 

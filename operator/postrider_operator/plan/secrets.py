@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from postrider.contract import passwords
 from postrider.contract.model import Mailbox as Row
 from postrider.contract.model import NamedSecret
 from postrider_operator.kinds import Mailbox
@@ -163,5 +164,8 @@ def _password(world: World, mailbox: Mailbox) -> Password | Finding:
     if isinstance(found, Finding):
         return found
     secret, value = found
+    if len(value) > passwords.MAX_PASSWORD and not passwords.is_hash(value):
+        message = f"key {key} of Secret {name} has {len(value)} characters"
+        return Finding("InvalidPassword", message, f"Store a password of at most {passwords.MAX_PASSWORD}.")
     ours = given is None and names.is_ours(dict(secret.labels)) and bool(_GENERATED.fullmatch(value))
     return Password(f"{secret.uid}/{secret.version}/{key}", value, generated=ours)

@@ -213,6 +213,14 @@ def test_a_given_hash_is_taken_as_it_is(namespace: Any, declare: Any) -> None:
     assert namespace.snapshot().mailboxes[0].verifiers == (given,)
 
 
+def test_what_nobody_can_log_in_with_is_no_password(namespace: Any, declare: Any) -> None:
+    own = ("Mailbox", "alice", {**ALICE[2], "passwordSecretRef": {"name": "own"}})
+    declare(SERVER, DOMAIN, own, ("Secret", "own", {"password": "x" * 1025}))
+    assert namespace.ready("Mailbox", "alice") == ("False", "InvalidPassword")
+    declare(SERVER, DOMAIN, own, ("Secret", "own", {"password": "x" * 1024}))
+    assert namespace.ready("Mailbox", "alice") == ("True", "Serving")
+
+
 def test_deletion_policy_delete_hands_generated_objects_to_their_owner(namespace: Any, declare: Any) -> None:
     declare(SERVER, DOMAIN, ALICE)
     declare(SERVER, DOMAIN, ("Mailbox", "alice", {**ALICE[2], "deletionPolicy": "Delete"}))
