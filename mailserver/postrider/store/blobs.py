@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+import msgspec
 
 from postrider.store.meta import Incoming
 from postrider.store.records import Header
@@ -19,8 +20,7 @@ class Place(NamedTuple):
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(msgspec.Struct, frozen=True, gc=False):
     """Where a record lies, and what a blob row keeps of its header."""
 
     pack: int

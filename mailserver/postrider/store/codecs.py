@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -44,8 +45,7 @@ class BadFrame(Exception):
     """The bytes are not what this codec wrote; the message says in which way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, gc=False):
     """What a codec may know of the frame: the record's hash, the frame's number, its plain length, the account's key.
 
     `whole` is the plain length of the body. Sealing codecs authenticate hash, number and `whole` along with the bytes;

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from postrider.store import records
 from postrider.store.codecs import CODECS, META, PLAIN, ZSTD, BadFrame, Context, Octets, frame_count, frame_size, pays
 from postrider.store.records import BARE, KIND_BODY, BadRecord, Frame, Header
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a record is to say about its body: hash and size of the plain bytes, kind, meta, the wanted codec."""
 
     hash: bytes
@@ -34,7 +34,7 @@ class Encoder:
         codec = CODECS[subject.codec]
         encoded = codec.encode(first, self._context(0)) if subject.size else b""
         if codec.otherwise is not None and not (subject.size and pays(len(first), len(encoded))):
-            self._subject = replace(subject, codec=codec.otherwise)
+            self._subject = msgspec.structs.replace(subject, codec=codec.otherwise)
             codec = CODECS[codec.otherwise]
             encoded = codec.encode(first, self._context(0)) if subject.size else b""
         self._codec = codec

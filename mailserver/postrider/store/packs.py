@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from postrider.store import codecs, journal, records
 from postrider.store.blobs import Location, Place
 from postrider.store.codecs import FRAME
@@ -47,8 +49,7 @@ class Recovered:
     cut: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True, gc=False):
     """One record to be written."""
 
     body: Body

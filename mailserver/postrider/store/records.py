@@ -12,8 +12,9 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from postrider.store.codecs import PLAIN, frame_count
 
@@ -42,8 +43,7 @@ class BadRecord(Exception):
     """The bytes are not a whole, undamaged record; the message says in which way."""
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True, gc=False):
     """What a record says about itself. `size` counts the plain bytes, `stored` table and frames in the file."""
 
     hash: bytes
@@ -73,8 +73,7 @@ class Header:
         return padded(HEADER_SIZE + self.meta + self.stored)
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """Where one frame lies, from the record's start, and its checksum."""
 
     start: int

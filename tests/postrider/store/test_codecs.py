@@ -2,11 +2,11 @@
 
 import os
 import zlib
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from postrider.store import codecs, records
 from postrider.store.blobs import Place

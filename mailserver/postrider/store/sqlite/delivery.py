@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
@@ -21,8 +20,7 @@ from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 
 
-@dataclass(frozen=True, slots=True)
-class Arriving:
+class Arriving(msgspec.Struct, frozen=True, gc=False):
     """One message for one folder."""
 
     blob_id: int

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import apsw
+import msgspec
 
 from postrider.store.blobs import Location
 from postrider.store.cells import Cell
@@ -20,8 +20,7 @@ from postrider.store.values import Account, Flag
 SEEN, DELETED = Flag.SEEN.value, Flag.DELETED.value
 
 
-@dataclass(slots=True)
-class Running:
+class Running(msgspec.Struct):
     """One transaction under way. What it notes here is forgotten when it is rolled back."""
 
     db: apsw.Connection
@@ -30,17 +29,17 @@ class Running:
     #: Where the bodies of the transaction were written, in its order.
     places: Sequence[Location] = ()
     #: Those of them that no row needs: what they hold was there already.
-    unused: list[Location] = field(default_factory=list)
+    unused: list[Location] = msgspec.field(default_factory=list)
     #: Added to the rows of `counter` when the transaction is kept.
-    counts: Counter[str] = field(default_factory=Counter)
-    changed: set[Account] = field(default_factory=set)
+    counts: Counter[str] = msgspec.field(default_factory=Counter)
+    changed: set[Account] = msgspec.field(default_factory=set)
     queue_changed: bool = False
     #: Rows were left to be cleared away later.
     doomed: bool = False
     #: What rows of accounts are sealed with; None: they lie in the clear.
     sealing: Sealing | None = None
     #: Keys that are to be shredded once this is durable.
-    shredded: list[int] = field(default_factory=list)
+    shredded: list[int] = msgspec.field(default_factory=list)
 
     def one(self, sql: str, *values: Any) -> Any:
         """The first row, or None."""
