@@ -31,6 +31,7 @@ def rebuild(data: Path, progress: Progress) -> Rebuilt:
     """Make the database again from the packs. Raises CannotOpen, OSError."""
     if not any(directory.packs_directory(data).glob("*.pack")):
         raise CannotOpen(f"{data} has no packs to make a database from")
+    directory.check_owner(data, directory.packs_directory(data))
     clock = SystemClock()
     options = stores.Options(clock=clock, wait=_WAIT, keys=keys.of_tool(data, clock))
     return stores.rebuild(data, content, progress, options)
@@ -40,6 +41,7 @@ def compact(data: Path, dead_part: float) -> tuple[int, int]:
     """Compact packs of which a larger part is dead; octets before and after. Raises CannotOpen, OSError."""
     if not directory.database_path(data).exists():
         raise CannotOpen(f"{data} is not a data directory: there is no database in it")
+    directory.check_owner(data, directory.database_path(data))
     events = Events(level=level_of("error"), role="tool")
     options = stores.Options(clock=SystemClock(), events=events, allow_tmpfs=True, wait=_WAIT, measure_sync=False)
     try:

@@ -135,6 +135,4 @@ def _check(data: Path, fresh: bool) -> None:
         if not fresh or any(path.name not in _FRESH for path in data.iterdir()):
             raise CannotOpen(f"{data} is not a data directory: there is no {database.name} in it")
         return
-    owner = database.stat().st_uid
-    if owner != os.geteuid():
-        raise CannotOpen(f"{data} belongs to user {owner}: run this as that user, or the server cannot write it later")
+    directory.check_owner(data, database)

@@ -54,6 +54,13 @@ def key_files(path: Path) -> Iterator[Path]:
     return (file for file in keys_directory(path).glob("????????") if _KEY.fullmatch(file.name))
 
 
+def check_owner(path: Path, owned: Path) -> None:
+    """Nobody makes files in a data directory that its server cannot write later. Raises CannotOpen, OSError."""
+    owner = owned.stat().st_uid
+    if owner != os.geteuid():
+        raise CannotOpen(f"{path} belongs to user {owner}: run this as that user, or the server cannot write it later")
+
+
 def database_path(path: Path) -> Path:
     """Where the database is."""
     return path / "mail.db"
@@ -91,6 +98,10 @@ def may_delete_packs(path: Path) -> Iterator[bool]:
 def _flock(file: Path, kind: int) -> Iterator[None]:
     fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
+        with contextlib.suppress(FileNotFoundError):
+            owner = packs_directory(file.parent).stat()
+            if os.fstat(fd).st_uid != owner.st_uid:  # root backs up what is another user's, who has to open it too
+                os.fchown(fd, owner.st_uid, owner.st_gid)
         fcntl.flock(fd, kind)
         yield
     finally:

@@ -52,6 +52,25 @@ def test_a_lost_database_is_made_again(data):
     assert "the old database is now mail.db.before-" in output
 
 
+@pytest.mark.parametrize("command", ["rebuild", "compact"])
+def test_nothing_is_made_in_somebody_elses_directory(data, monkeypatch, command):
+    monkeypatch.setattr(os, "geteuid", lambda: data.stat().st_uid + 1)
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    code, output = said(command, "--data", data)
+    assert code == 1
+    assert f"belongs to user {data.stat().st_uid}: run this as that user" in output
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files for somebody else")
+def test_what_root_backs_up_its_owner_can_still_open(data, tmp_path):
+    for path in (data, *data.rglob("*")):
+        os.chown(path, 12345, 12345)
+    done = CliRunner().invoke(app, ["backup", str(tmp_path / "shelf"), "--data", str(data)])
+    assert done.exit_code == 0
+    assert {path.stat().st_uid for path in data.rglob("*")} == {12345}
+
+
 def test_damage_is_said(data):
     with pack_path(data / "packs", 1).open("r+b") as file:
         file.seek(40_000)
