@@ -141,16 +141,48 @@ async def test_with_a_gap_in_the_journal_the_rest_is_there_and_agrees(busy, data
     await busy.close()
     bodies = {body for account in (ALICE, BOB) for body in (await bodies_by_folder(data, options, account)).values()}
     lose(data)
-    survey = look_through(data / "packs", lambda *_: None)
-    (entry,) = (entry for entry in survey.entries if (entry.about.batch, entry.about.snapshot) == (batch, 0))
-    with pack_path(data / "packs", entry.pack).open("r+b") as file:
-        file.seek(entry.start + entry.length - 40)
-        file.write(b"other octets")
+    damage_record(data, batch)
     done = again(data)
     assert (done.missing_batches, done.renewed, len(done.damage)) == (1, [ALICE, BOB], 1)
     assert verify(data, lambda *_: None).problems == []
     found = {body for account in (ALICE, BOB) for body in (await bodies_by_folder(data, options, account)).values()}
     assert found >= bodies
+    assert verify(data, lambda *_: None).problems == []
+
+
+def damage_record(data, batch):
+    survey = look_through(data / "packs", lambda *_: None)
+    (entry,) = (entry for entry in survey.entries if (entry.about.batch, entry.about.snapshot) == (batch, 0))
+    with pack_path(data / "packs", entry.pack).open("r+b") as file:
+        file.seek(entry.start + entry.length - 40)
+        file.write(b"other octets")
+
+
+#: Names change hands, a batch for each step.
+_HANDS = (
+    t.OpenAccount(ALICE), append(2, b"one"), t.CreateMailbox(ALICE, "Work"), append(7, b"two"),
+    t.RenameMailbox(ALICE, 7, "Old"), t.CreateMailbox(ALICE, "Work"), append(8, b"three"),
+    t.Release(ALICE, keep=True), t.OpenAccount(ALICE), append(3, b"four"), intake(ALICE, data=b"five"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", [0, 4, 5, 7, 8])
+async def test_with_a_gap_where_names_changed_hands_nobody_has_two_and_all_mail_is_there(data, options, lost):
+    committer = SqliteCommitter(data, options)
+    first = committer._journal.batch + 1
+    for txn in _HANDS:
+        committer.commit([txn])
+    committer.close()
+    lose(data)
+    damage_record(data, first + lost)
+    assert again(data).missing_batches == 1
+    assert verify(data, lambda *_: None).problems == []
+    store = open_local(data, options)
+    names = [row.name for row in await store.reader.accounts()]
+    await store.writer.commit(intake(*names, data=b"new"))
+    await store.close()
+    found = [body for name in names for body in (await bodies_by_folder(data, options, name)).values()]
+    assert sorted(found) == sorted([b"one", b"two", b"three", b"four", b"five", *[b"new"] * len(names)])
     assert verify(data, lambda *_: None).problems == []
 
 

@@ -75,14 +75,19 @@ def insert_folder(run: Running, account_id: int, name: str, special_use: str) ->
         account_id,
     )
     uidvalidity = next_uidvalidity(run)
-    object_id = f"F{uidvalidity:x}"  # RFC 8474 §4.1: no other folder ever has it, and RENAME keeps it
+    mailbox_object = object_id(uidvalidity)
     run.db.execute(
         "INSERT INTO mailbox (account_id, id, name, uidvalidity, modseq, special_use, object_id, created, changed)"
         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?5, ?5)",
-        (account_id, mailbox_id, name, uidvalidity, modseq, special_use, object_id),
+        (account_id, mailbox_id, name, uidvalidity, modseq, special_use, mailbox_object),
     )
     note(run, account_id, modseq, "mailbox", str(mailbox_id))
-    return t.Made(mailbox_id, object_id)
+    return t.Made(mailbox_id, mailbox_object)
+
+
+def object_id(uidvalidity: int) -> str:
+    """The MAILBOXID of a new folder (RFC 8474 §4.1): no other ever has it, and RENAME keeps it."""
+    return f"F{uidvalidity:x}"
 
 
 def next_modseq(run: Running, account_id: int) -> int:

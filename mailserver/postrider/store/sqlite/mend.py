@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import apsw
+
+from postrider.store import names
+from postrider.store.names import INBOX, INBOX_ID
+from postrider.store.sqlite.accounts import next_uidvalidity, object_id
+from postrider.store.sqlite.transaction import Running
 
 #: In this order: rows whose other half is missing go, then everything that is a sum is added up anew.
 _STEPS = (
@@ -42,7 +50,42 @@ _STEPS = (
 )
 
 
-def mend(db: apsw.Connection) -> None:
+def mend(run: Running) -> None:
     """Do it, within the caller's transaction."""
     for step in _STEPS:
-        db.execute(step)
+        run.db.execute(step)
+    bare = run.db.execute(
+        "SELECT id FROM account WHERE id NOT IN (SELECT account_id FROM mailbox WHERE id = ?)", (INBOX_ID,)
+    )
+    for (account_id,) in bare.fetchall():  # nothing could be delivered to it
+        uidvalidity = next_uidvalidity(run)
+        run.db.execute(
+            "INSERT INTO mailbox (account_id, id, name, uidvalidity, modseq, object_id, created, changed)"
+            " SELECT id, ?2, ?3, ?4, modseq, ?5, modseq, modseq FROM account WHERE id = ?1",
+            (account_id, INBOX_ID, INBOX, uidvalidity, object_id(uidvalidity)),
+        )
+
+
+def make_way(db: apsw.Connection, table: str, row: Mapping[str, Any], now: int) -> None:
+    """Whoever still has the name that a row is to have gets another: the record that says which is missing.
+
+    An account is released then, as of `now`; of a folder nobody knows whether it was renamed or removed.
+    """
+    if table == "account":
+        name = row["name"]
+        other: Any = db.execute("SELECT id FROM account WHERE name = ?", (name,)).fetchone()
+        if other:
+            put_away = (names.released(name, other[0]), now, other[0])
+            db.execute("UPDATE account SET name = ?, released = ? WHERE id = ?", put_away)
+    elif table == "mailbox":
+        folder: Any = db.execute(_NAMED, (row["account_id"], row["name"])).fetchone()
+        if folder:
+            name = row["name"]
+            while db.execute(_NAMED, (row["account_id"], name)).fetchone():
+                name = f"{name} #{folder[0]}"
+            db.execute(
+                "UPDATE mailbox SET name = ? WHERE account_id = ? AND id = ?", (name, row["account_id"], *folder)
+            )
+
+
+_NAMED = "SELECT id FROM mailbox WHERE account_id = ? AND name = ?"

@@ -108,7 +108,7 @@ class Rebuild:
     def _fill(self, db: apsw.Connection, survey: Survey) -> None:
         db.pragma("synchronous", "off")  # it is worth nothing before it is whole, and it is synced then
         with db:
-            replay = Replay(db, (entry for entry in survey.entries if entry is not survey.unsynced))
+            replay = Replay(db, (entry for entry in survey.entries if entry is not survey.unsynced), self._now)
             try:
                 replay.run(self._read_entry, lambda done, total: self._progress("reading the journal", done, total))
             except (NoJournal, KeyError) as error:
@@ -117,7 +117,7 @@ class Rebuild:
                 raise CannotOpen(f"the journal in {self._packs} is damaged: {error}") from error
             self._done.last_batch, self._done.missing_batches = replay.last, len(replay.missing)
             if replay.missing:
-                mend(db)
+                mend(Running(db, self._now))
             self._match_bodies(db, survey, lambda batch: batch > replay.last or batch in replay.missing)
             self._match_files(db)
             _count_packs(db, survey, replay.first)

@@ -12,6 +12,7 @@ import apsw
 from postrider.store import journal
 from postrider.store.journal import Changed, Layout, Table
 from postrider.store.sqlite.journal import columns_of
+from postrider.store.sqlite.mend import make_way
 from postrider.store.survey import Entry
 
 #: Reads the payload of a journal record. Raises BadRecord.
@@ -25,8 +26,10 @@ class NoJournal(Exception):
 class Replay:
     """One replay, within a transaction of its caller."""
 
-    def __init__(self, db: apsw.Connection, entries: Iterable[Entry]) -> None:
+    def __init__(self, db: apsw.Connection, entries: Iterable[Entry], now: int) -> None:
+        """`now`: seconds since the epoch."""
         self._db = db
+        self._now = now
         self._entries = sorted(entries, key=lambda entry: entry.about.order)
         self._statements: dict[str, _Statements] = {}
         #: The first batch that is not in the snapshot; 0 without any, then all changes there are count.
@@ -82,6 +85,9 @@ class Replay:
             # All keys go first: what the rows say now may only be unique without what they said before.
             keys = [statements.key(row) for row in changed.rows]
             self._db.executemany(statements.delete, [*changed.gone, *keys])
+            if self.missing:
+                for row in changed.rows:
+                    make_way(self._db, changed.table, statements.named(row), self._now)
             self._db.executemany(statements.insert, [statements.row(row) for row in changed.rows])
 
     def _raise_ids(self, ids: Counter[str]) -> None:
@@ -107,6 +113,7 @@ class _Statements:
 
     def __init__(self, db: apsw.Connection, table: Table) -> None:
         present = [name for name, _, generated in columns_of(db, table.name) if not generated]
+        self._names = table.columns
         self._columns = [name for name in table.columns if name in present]
         self._places = [table.columns.index(name) for name in self._columns]
         self._key_places = [table.columns.index(name) for name in table.key]
@@ -120,6 +127,10 @@ class _Statements:
     def key(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """The key of a row of the journal."""
         return tuple(row[place] for place in self._key_places)
+
+    def named(self, row: Sequence[Any]) -> dict[str, Any]:
+        """The values of a row of the journal by their columns."""
+        return dict(zip(self._names, row, strict=True))
 
     def row(self, row: Sequence[Any]) -> tuple[Any, ...]:
         """The values of a row; an older one may lack columns that were added later."""
