@@ -94,7 +94,8 @@ def test_a_second_server_waits_and_then_refuses(shared, alice, bob):
     second = subprocess.run(command, capture_output=True, check=False, text=True, timeout=30)
     assert second.returncode != 0
     assert time.monotonic() - start > 0.5
-    assert f"data is in use by another server (pid {processes(shared)['writer-0']}), after 0.5 s" in second.stderr
+    writer = processes(shared)["writer-0"]
+    assert f"data is in use by another server or command (pid {writer}), after 0.5 s" in second.stderr
     with shared.submission(alice) as client:
         assert client.send_message(letter(alice, bob)) == {}
 

@@ -82,7 +82,7 @@ async def test_who_is_only_asked_about_gets_no_account(tmp_path):
 
 async def test_a_directory_somebody_holds_without_answering_is_in_use(tmp_path):
     async with tools.opened(tmp_path, fresh=True, wait=0):
-        with pytest.raises(CannotOpen, match=f"in use by another server .pid {os.getpid()}"):
+        with pytest.raises(CannotOpen, match=f"in use by another server or command .pid {os.getpid()}"):
             async with tools.opened(tmp_path, wait=0.3):
                 pass
 

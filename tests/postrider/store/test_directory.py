@@ -54,7 +54,7 @@ def test_a_second_writer_waits_then_refuses(data, options):
     directory.make(data)
     first = directory.lock(data, 0)
     impatient = dataclasses.replace(options, wait=2.0, sleep=waited.append)
-    with pytest.raises(CannotOpen, match=f"in use by another server .pid {os.getpid()}"):
+    with pytest.raises(CannotOpen, match=f"in use by another server or command .pid {os.getpid()}"):
         open_writer(data, impatient)
     assert sum(waited) == 2.0
     os.close(first)
