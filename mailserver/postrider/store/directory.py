@@ -127,8 +127,8 @@ def lock(path: Path, seconds: float, sleep: Callable[[float], None] = time.sleep
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip() or "unknown"
             os.close(fd)
             raise CannotOpen(
-                f"{path} is in use by another server or command (pid {holder}), after {seconds:g} s: wait for it, stop it,"
-                " or use another data directory"
+                f"{path} is in use by another server or command (pid {holder}), after {seconds:g} s: wait for it,"
+                " stop it, or use another data directory"
             )
         sleep(_POLL)
         waited += _POLL
