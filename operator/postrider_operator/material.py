@@ -62,6 +62,6 @@ def _data(
         case LeafMaterial(authority, names, days):
             if ca is None:
                 raise ValueError(f"there is no Secret {authority}")
-            root = tls.Pair(ca["tls.crt"].decode(), ca["tls.key"].decode())
-            pair = tls.issue(root, names, now, days)
-            return {"tls.crt": pair.certificate.encode(), "tls.key": pair.key.encode(), "ca.crt": ca["tls.crt"]}
+            certificate, key = (ca.get(entry, b"") for entry in ("tls.crt", "tls.key"))
+            pair = tls.issue(tls.Pair(certificate.decode(), key.decode()), names, now, days)
+            return {"tls.crt": pair.certificate.encode(), "tls.key": pair.key.encode(), "ca.crt": certificate}

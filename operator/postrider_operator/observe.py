@@ -96,11 +96,6 @@ class Observer:
             server.task = asyncio.create_task(self._follow(key, server))
         server.wake.set()
 
-    def poke(self, key: Key) -> None:
-        """Something about the pods has changed: look soon."""
-        if key in self._servers:
-            self._servers[key].wake.set()
-
     async def settled(self, key: Key, seconds: float) -> None:
         """Wait until every ready pod serves the wanted generation, at most so long."""
         server = self._servers[key]
