@@ -86,7 +86,7 @@ class Running:
         named = [text for name, path in places.items() for text in (name, str(path))]
         return [sys.executable, "-m", "postrider", *named, "--fronts", "2", "--allow-tmpfs"]
 
-    def start(self, seconds=30):
+    def start(self, seconds=60):
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         command = [*self.before, *self.command, "--ready-file", str(ready), *self.flags]
@@ -110,10 +110,8 @@ class Running:
     def publish(self, snapshot, *, wait=True):
         self.snapshot = snapshot
         files.write_directory(self.directory / "snapshot", snapshot)
-        end = time.monotonic() + 10
-        while wait and self.status()["loaded"] != snapshot.generation:
-            assert time.monotonic() < end, self.status()
-            time.sleep(0.02)
+        if wait:
+            wait_until(lambda: self.status()["loaded"] == snapshot.generation)
 
     def change(self, **fields):
         """Publish the present snapshot with other fields, as the next generation."""
@@ -134,7 +132,7 @@ class Running:
         return host, int(port)
 
     def get(self, path, listener="health"):
-        connection = http.client.HTTPConnection(*self.place(listener), timeout=10)
+        connection = http.client.HTTPConnection(*self.place(listener), timeout=30)
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read().decode()
@@ -174,7 +172,7 @@ class Running:
             client.login(login, PASSWORD)
             yield client
 
-    def messages(self, login, folder="INBOX", count=1, seconds=10):
+    def messages(self, login, folder="INBOX", count=1, seconds=60):
         """The raw messages of a folder, once there are at least `count`."""
         end = time.monotonic() + seconds
         with self.imap(login) as client:
@@ -188,7 +186,7 @@ class Running:
                 found += client.fetch(uids[start : start + FETCHED], ["BODY.PEEK[]"]).values()
             return [row[b"BODY[]"] for row in found]
 
-    def terminate(self, seconds=30):
+    def terminate(self, seconds=60):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 

@@ -96,7 +96,7 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
         with pytest.raises((smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError), match=r"452, b'4\.2\.2 "):
             client.send_message(large)  # at RCPT, or at its end: a look at RCPT is believed for a second
     server.change()
-    texts = server.messages("dave@one.test", count=2, seconds=30)
+    texts = server.messages("dave@one.test", count=2)
     assert any(b"Subject: Your mailbox is 8" in text for text in texts)
 
 
