@@ -29,8 +29,10 @@ _INTERNAL, _INTERNAL_FIELD = b"DON'T DELETE THIS MESSAGE", re.compile(rb"^X-IMAP
 
 _STATUS = {"R": SEEN}
 _X_STATUS = {"A": ANSWERED, "F": FLAGGED, "T": DRAFT, "D": DELETED}
-# Among the fields that programs put in front of their files' messages; what a sender wrote comes after Received.
-_MOZILLA = re.compile(rb"(?:X-(?!Mozilla-Status:)[^\n]*\n)*X-Mozilla-Status: ([0-9A-Fa-f]{4})\r?\n")
+# What programs put in front of their files' messages; what a sender wrote comes after Received.
+_FRONT = re.compile(rb"(?:X-[^\n]*\n)*")
+_MOZILLA = re.compile(rb"X-Mozilla-(Status|Status2|Keys): *([^\r\n]*?) *\r?\n")
+_HEX = re.compile(rb"[0-9A-Fa-f]{4}")
 _MOZILLA_EXPUNGED = 0x8
 _MOZILLA_FLAGS = {0x1: SEEN, 0x2: ANSWERED, 0x4: FLAGGED}
 _FIELD = re.compile(rb"([!-9;-~]+)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?\n")
@@ -39,6 +41,10 @@ _VALUES = {
     b"x-status": re.compile(rb"[ADFTORNU]*"),
     b"x-keywords": re.compile(rb"[!-~ \t]*"),
 }
+#: What Dovecot and UW-IMAP note beside them: it changes as mail comes.
+_NOTES = {b"x-uid": re.compile(rb"\d+"), b"x-imap": re.compile(rb"\d+ \d+.*"), b"x-imapbase": re.compile(rb"\d+ \d+.*")}
+# See status_fields: what is behind that is the message's own.
+_OURS = re.compile(rb"(?:X-Keywords: [^\n]*\n)?(?:X-Status: [^\n]*\n)?Status: R?O\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,8 @@ class Marks:
 
 
 def take_status(header: bytes) -> Marks:
-    """Take the first Status, X-Status and X-Keywords fields out of a header."""
+    """Take the first Status, X-Status and X-Keywords fields out of a header, and what else is its file's own."""
+    values = _VALUES if _OURS.match(header) else _VALUES | _NOTES
     kept: list[bytes] = []
     found: dict[bytes, bytes] = {}
     rest = iter(header.split(b"\n"))
@@ -150,10 +157,10 @@ def take_status(header: bytes) -> Marks:
         match = None if folded else _FIELD.fullmatch(bare + b"\n")
         if match:
             name = match[1].lower()
-            taken = name in _VALUES and name not in found and _VALUES[name].fullmatch(match[2]) is not None
+            taken = name in values and name not in found and values[name].fullmatch(match[2]) is not None
             if taken:
                 found[name] = match[2]
-        elif folded and taken and name == b"x-keywords":
+        elif folded and taken and name not in (b"status", b"x-status"):
             found[name] += bare
         else:
             taken = False
@@ -168,16 +175,29 @@ def take_status(header: bytes) -> Marks:
     return Marks(b"\n".join([*kept, *rest]), flags if letters != ("", "") else None, words)
 
 
-def mozilla_status(header: bytes) -> int | None:
-    """The flags of an X-Mozilla-Status field (Thunderbird), 0 where there is none.
+def take_mozilla(header: bytes) -> Marks | None:
+    """Take Thunderbird's fields out of those that stand in front of a header.
 
     None: the message was deleted, and the file is yet to be compacted.
     """
-    match = _MOZILLA.match(header)
-    marks = int(match[1], 16) if match else 0
+    front = _FRONT.match(header)
+    kept: list[bytes] = []
+    found: dict[bytes, bytes] = {}
+    for line in front[0].splitlines(keepends=True) if front else ():
+        match = _MOZILLA.fullmatch(line)
+        if match and match[1] not in found:
+            found[match[1]] = match[2]
+        else:
+            kept.append(line)
+    if b"Status" not in found:
+        return Marks(header, None, ())
+    digits = _HEX.fullmatch(found[b"Status"])
+    marks = int(digits[0], 16) if digits else 0
     if marks & _MOZILLA_EXPUNGED:
         return None
-    return sum(flag for bit, flag in _MOZILLA_FLAGS.items() if marks & bit)
+    flags = sum(flag for bit, flag in _MOZILLA_FLAGS.items() if marks & bit)
+    words = tuple(found.get(b"Keys", b"").decode("latin-1").split())
+    return Marks(b"".join(kept) + header[front.end() if front else 0 :], flags, words)
 
 
 def status_fields(flags: int, keywords: Sequence[str], header: bytes) -> bytes:

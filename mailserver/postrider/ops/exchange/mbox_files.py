@@ -104,11 +104,13 @@ class _Reading:
 
 
 def _letter(begin: mbox.Begin, header: bytes, rest: Iterator[bytes]) -> Letter | None:
-    marks = mbox.take_status(header)
-    flags = mbox.mozilla_status(header) if marks.flags is None else marks.flags
-    if flags is None:
+    mozilla = mbox.take_mozilla(header)
+    if mozilla is None:
         return None
-    return Letter(begin.line, chain((marks.header,), rest), flags, marks.keywords, mbox.received(begin.line))
+    marks = mbox.take_status(mozilla.header)
+    flags = next((flags for flags in (mozilla.flags, marks.flags) if flags is not None), 0)
+    words = (*mozilla.keywords, *marks.keywords)
+    return Letter(begin.line, chain((marks.header,), rest), flags, words, mbox.received(begin.line))
 
 
 def is_mbox(path: Path) -> bool:

@@ -116,10 +116,23 @@ def test_what_is_no_status_is_left_alone():
 
 
 def test_thunderbirds_marks():
-    assert mbox.mozilla_status(b"X-UIDL: x\nX-Mozilla-Status: 0007\n") == Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED
-    assert mbox.mozilla_status(b"Received: x\nX-Mozilla-Status: 0009\n") == 0  # its sender wrote that
-    assert mbox.mozilla_status(b"X-Mozilla-Status: 0009\r\n") is None
-    assert mbox.mozilla_status(b"Subject: x\n") == 0
+    """They are its file's own: they change when somebody reads the message."""
+    rest = b"X-UIDL: x\nReceived: x\nX-Mozilla-Status: 0009\n\n"  # and what a sender wrote is his
+    marks = mbox.take_mozilla(
+        b"X-Mozilla-Status: 0007\nX-Mozilla-Status2: 00000000\nX-Mozilla-Keys: $label1 Junk        \n" + rest
+    )
+    assert marks == mbox.Marks(rest, Flag.SEEN | Flag.ANSWERED | Flag.FLAGGED, ("$label1", "Junk"))
+    assert mbox.take_mozilla(rest) == mbox.Marks(rest, None, ())
+    assert mbox.take_mozilla(b"X-Mozilla-Status: 0009\r\n") is None
+    assert mbox.take_mozilla(b"X-Mozilla-Status: odd\n") == mbox.Marks(b"", 0, ())
+
+
+def test_what_imap_servers_note_in_an_mbox_is_its_files_own():
+    message = b"Subject: x\n\nX-UID: 3\n"
+    noted = b"X-IMAPbase: 1230811200 0000000007\n Work\nX-UID: 3\nStatus: RO\n" + message
+    assert mbox.take_status(noted) == mbox.Marks(message, Flag.SEEN, ())
+    for own in (b"X-UID: three\n" + message, b"Status: O\nX-UID: 3\n" + message):
+        assert mbox.take_status(own).header == own.removeprefix(b"Status: O\n")
 
 
 def test_notes_of_uw_imap_are_no_message():

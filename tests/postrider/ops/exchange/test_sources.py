@@ -124,13 +124,30 @@ def test_what_thunderbird_deleted_stays_deleted(tmp_path):
     (tmp_path / "mbox").write_bytes(
         FROM + b"X-Mozilla-Status: 0008\n\ngone\n\n" + FROM + b"X-Mozilla-Status: 0001\n\nthere\n\n"
     )
-    assert read(tmp_path / "mbox") == {"INBOX": [(b"X-Mozilla-Status: 0001\n\nthere\n", Flag.SEEN, (), NOON)]}
+    assert read(tmp_path / "mbox") == {"INBOX": [(b"\nthere\n", Flag.SEEN, (), NOON)]}
 
 
 def test_only_the_first_message_of_a_file_may_be_uw_imaps_notes(tmp_path):
-    notes = b"Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\nX-IMAP: 1 2\n\nx\n"
-    (tmp_path / "mbox").write_bytes(2 * (FROM + notes + b"\n"))
-    assert read(tmp_path / "mbox") == {"INBOX": [(notes, 0, (), NOON)]}
+    mark, rest = b"X-IMAP: 1 2\n", b"Subject: DON'T DELETE THIS MESSAGE -- FOLDER INTERNAL DATA\n\nx\n"
+    (tmp_path / "mbox").write_bytes(2 * (FROM + mark + rest + b"\n"))
+    assert read(tmp_path / "mbox") == {"INBOX": [(rest, 0, (), NOON)]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"X-Mozilla-Status: 0000\n", b"X-Mozilla-Status: 0001\nX-Mozilla-Keys: Work      \n"),
+        (b"", b"X-IMAPbase: 1230811200 7\nX-UID: 1\nStatus: O\nX-Status: F\n"),
+        (b"X-IMAPbase: 1230811200 7\nStatus: O\n", b"X-IMAPbase: 1230811200 9 Work\nStatus: RO\nX-Keywords: Work\n"),
+    ],
+)
+def test_what_programs_note_about_a_message_makes_it_no_other(tmp_path, before, after):
+    """So that an import that is begun anew knows it."""
+    found = []
+    for noted in (before, after):
+        (tmp_path / "mbox").write_bytes(FROM + noted + b"Subject: x\n\ntext\n")
+        found += [content for content, *_ in read(tmp_path / "mbox")["INBOX"]]
+    assert found == [b"Subject: x\n\ntext\n"] * 2
 
 
 def test_large_messages_come_in_pieces(tmp_path):
