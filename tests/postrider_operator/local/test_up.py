@@ -137,7 +137,7 @@ def test_quickstart_serves_edits_take_effect_and_neither_wrong_files_nor_kills_d
         row["address"] for row in ready["mailboxes"]
     }
     assert {"name", "type", "ttl", "value"} == set(ready["dns"][0])
-    assert "curl" in up.said
+    up.wait(lambda: "curl" in up.said)
 
     # A mail through the alias reaches both.
     up.send("alice@example.org", "sales@example.org")
