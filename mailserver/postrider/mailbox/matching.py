@@ -27,7 +27,7 @@ from postrider.protocols.imap import search as s
 from postrider.store.conditions import AllOf, Condition
 from postrider.store.ports import Reader
 from postrider.store.search.lookup import MOST, Covered
-from postrider.store.search.reading import content_of, header_of, texts_of
+from postrider.store.search.reading import WHOLE, content_of, header_of, texts_of
 from postrider.store.search.wanted import Has
 from postrider.store.transactions import StoreError
 from postrider.store.values import Account, FlagRow, MessageRow
@@ -269,7 +269,8 @@ class Matching:
         except StoreError as error:
             await self._note(candidate, error)
         else:
-            candidate.words.body = [fold(text) for text in texts]
+            large = sum(map(len, texts)) > WHOLE
+            candidate.words.body = await asyncio.to_thread(_folded, texts) if large else _folded(texts)
 
     async def _note(self, candidate: Candidate, error: StoreError) -> None:
         """Remember a message that cannot be read; not one that is gone since we looked."""
@@ -299,6 +300,10 @@ class Matching:
         if picked is None:
             picked = self._sets[id(key)] = self._scope.view.pick(key.messages, by_uid=key.by_uid)
         return candidate.at in picked
+
+
+def _folded(texts: Sequence[str]) -> list[str]:
+    return [fold(text) for text in texts]
 
 
 def _all(answers: Iterable[bool | None]) -> bool | None:

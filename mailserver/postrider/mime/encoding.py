@@ -35,8 +35,12 @@ _ALIASES = {
 }  # fmt: skip
 #: Charsets that are written where their superset is meant (https://encoding.spec.whatwg.org/#names-and-labels).
 _SUPERSETS = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+#: Charsets that begin with a byte order mark; in pieces they are refused without one.
+_MARKED = frozenset({"utf-16", "utf-32"})
 #: Octets that are decoded at once: what is hostile takes forty times as much memory meanwhile.
 SLICE = 256 * 1024
+#: Octets of text that are decoded at once: whatever else the process does waits meanwhile.
+PIECE = 64 * 1024
 #: Characters of a header value that are decoded.
 MAX_DECODED = 256 * 1024
 
@@ -163,7 +167,12 @@ def _quoted_size(data: Octets, start: int, end: int) -> int:
 
 def decode_charset(data: bytes, charset: bytes) -> str:
     """Text of a charset; unknown charsets and damaged octets give replacement characters, not errors."""
-    return data.decode(known_charset(charset), "replace")
+    codec = known_charset(charset)
+    if len(data) <= PIECE or codec in _MARKED:
+        return data.decode(codec, "replace")
+    decoding = codecs.getincrementaldecoder(codec)("replace")
+    pieces = [decoding.decode(data[at : at + PIECE]) for at in range(0, len(data), PIECE)]
+    return "".join([*pieces, decoding.decode(b"", final=True)])
 
 
 def known_charset(name: bytes) -> str:

@@ -20,6 +20,11 @@ from postrider.model.mail import Content, Part
 #: Octets of one text part, as it is stored, that are searched; those of the text parts of one message together.
 MAX_PART = 4 * 1024 * 1024
 MAX_MESSAGE = 16 * 1024 * 1024
+#: Characters of a text that are folded at once, and beyond which a letter to cut in front of is looked for; characters
+#: of one folded text.
+PIECE = 64 * 1024
+MAX_RUN = 1024
+MAX_FOLDED = 2 * MAX_PART
 #: Octets of the header of a message inside a message that are searched.
 MAX_INNER_HEADER = 64 * 1024
 #: Pieces that RFC 2231 §3 lets a parameter come in.
@@ -30,6 +35,7 @@ _HTML = frozenset({b"html", b"xhtml", b"xhtml+xml"})
 _IGNORED = re.compile("[\u00ad\u034f\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f\ufeff]+")
 # Every character that combines is of these, but for two that become such (test_text.py looks at all of them).
 _SIGNS = re.compile(r"[^\w\x00-\x7f]{16,}")
+_LETTER = re.compile(r"\w")
 
 
 def fold(text: str) -> str:
@@ -38,19 +44,42 @@ def fold(text: str) -> str:
     RFC 5051 (i;unicode-casemap) with full case folding in the place of simple title case: what it holds for equal is
     equal here, and "ß" equals "ss" too. NFC and NFD agree, half and full width agree, accents count. Characters made
     to be invisible are left out, a NUL is white space. fold(fold(x)) is fold(x); a text that contains another has its
-    folded text contain the other's but where combining marks follow the other in the text.
+    folded text contain the other's but where combining marks follow the other in the text. What is longer than
+    MAX_FOLDED is cut. Long texts are folded in pieces, so that other threads get their turn.
     """
     if text.isascii():
         folded = text.lower()
     else:
-        plain = _IGNORED.sub("", text).replace("\uff9e", "\u3099").replace("\uff9f", "\u309a")
-        plain = _SIGNS.sub(_ordered, plain)
-        # Case folding may compose what has to be decomposed again, and decomposition may give capitals (U+1D2C).
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
-        folded = folded.replace("\u0131", "i")  # RFC 5051: the title case of a dotless i is I
+        pieces: list[str] = []
+        left = MAX_FOLDED
+        for piece in _pieces(text.replace("\uff9e", "\u3099").replace("\uff9f", "\u309a")):
+            pieces.append(_folded(piece)[:left])
+            left -= len(pieces[-1])
+            if not left:
+                break
+        folded = "".join(pieces)
     if "\x00" in folded:
         folded = folded.replace("\x00", " ")
     return " ".join(folded.split())
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that can be folded apart: a letter takes nothing from what stands before it."""
+    start = 0
+    while len(text) - start > PIECE:
+        beyond = start + PIECE + MAX_RUN
+        letter = _LETTER.search(text, start + PIECE, beyond)
+        end = letter.start() if letter else beyond
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
+def _folded(text: str) -> str:
+    plain = _SIGNS.sub(_ordered, _IGNORED.sub("", text))
+    # Case folding may compose what has to be decomposed again, and decomposition may give capitals (U+1D2C).
+    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", plain).casefold())
+    return folded.replace("\u0131", "i")  # RFC 5051: the title case of a dotless i is I
 
 
 def _ordered(run: re.Match[str]) -> str:

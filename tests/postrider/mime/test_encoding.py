@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from postrider.mime import encoding
 from postrider.mime.encoding import decode_charset, decode_transfer, decode_words, decoded_size, decoder, known_charset
 
 
@@ -76,6 +77,26 @@ def test_only_charsets_are_charsets(name: bytes, codec: str) -> None:
 
 def test_damaged_text_is_marked() -> None:
     assert decode_charset(b"a\xffb", b"utf-8") == "a\ufffdb"
+
+
+_PIECES = st.sampled_from([
+    b"a", b"\xe4", b"\xc3\xa4", b"\x00", b"\xff\xfe", b"\x1b$B", b"\x1b(B", b"~{", b"~}", b"~", b"\x81\x30\x81", b"\n",
+])  # fmt: skip
+
+
+@given(
+    st.lists(_PIECES | st.binary(max_size=3), max_size=20).map(b"".join),
+    st.sampled_from([
+        b"utf-8", b"utf-16", b"utf-16-be", b"utf-32", b"iso-8859-1", b"koi8-r", b"gb18030", b"hz-gb-2312", b"big5",
+        b"shift_jis", b"euc-jp", b"iso-2022-jp", b"iso-2022-kr", b"ks_c_5601-1987", b"johab", b"us-ascii",
+    ]),
+    st.integers(1, 5),
+)  # fmt: skip
+def test_long_text_is_decoded_as_short_text_is(data: bytes, charset: bytes, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = decode_charset(data, charset)
+        patch.setattr(encoding, "PIECE", size)
+        assert decode_charset(data, charset) == whole
 
 
 def test_encoded_words() -> None:

@@ -91,6 +91,21 @@ def test_many_marks_take_no_hours() -> None:
     assert len(fold("a" + "\u0301\u0323" * 500_000)) == 1_000_001
 
 
+@given(st.text(st.characters(codec="utf-8"), min_size=1), st.integers(1, 9))
+def test_pieces_are_folded_as_the_whole_is(words: str, size: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        whole = fold(words)
+        patch.setattr(text, "PIECE", size)
+        assert fold(words) == whole
+
+
+def test_a_folded_text_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = fold("\ufdfa" * 50)
+    monkeypatch.setattr(text, "PIECE", 10)
+    monkeypatch.setattr(text, "MAX_FOLDED", 200)
+    assert fold("\ufdfa" * 50) == whole[:200].rstrip()
+
+
 def test_accents_count() -> None:
     assert fold("é") != fold("e")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from postrider.mime.cached import from_cache
 from postrider.mime.parse import scan
 from postrider.mime.text import names, passages
@@ -9,7 +11,7 @@ from postrider.model.mail import Content
 from postrider.store.ports import Reader
 from postrider.store.values import Account, MessageRow
 
-#: Bodies up to this many octets are read as one.
+#: Bodies up to this many octets are read as one, and texts are decoded without a thread.
 WHOLE = 128 * 1024
 
 
@@ -36,5 +38,6 @@ async def texts_of(reader: Reader, account: Account, row: MessageRow, content: C
             octets = body[passage.start : passage.end]
         else:
             octets = await reader.body(account, row.blob, passage.start, passage.end - passage.start)
-        found.append(passage.text(octets))
+        # A stranger may make some megabytes of text take seconds, in which nobody else must have to wait.
+        found.append(passage.text(octets) if body else await asyncio.to_thread(passage.text, octets))
     return found

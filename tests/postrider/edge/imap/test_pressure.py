@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
+
+from postrider.mailbox import matching
+from postrider.mime import text
 
 LARGE = b"Subject: large\r\n\r\n" + b"0123456789abcdef" * 64 * 1024  # 1 MiB
 
@@ -46,6 +50,28 @@ async def test_a_client_that_goes_in_the_middle_is_forgotten(connect, site, tmp_
     while site.tls._connections:
         await asyncio.sleep(0.01)
     assert "server.failure" not in log.getvalue()
+
+
+async def test_a_search_in_megabytes_of_text_lets_others_go_on(connect, monkeypatch):
+    def noting(work, where):
+        def noted(*args):
+            where.append(threading.current_thread() is threading.main_thread())
+            return work(*args)
+
+        return noted
+
+    decoded, folded = [], []
+    async with connect() as one:
+        await one.append(b"Subject: small\r\n\r\nfew words\r\n")
+        await one.append(LARGE)
+        await one.ask("SELECT INBOX")
+        monkeypatch.setattr(text, "decode_charset", noting(text.decode_charset, decoded))
+        monkeypatch.setattr(matching, "fold", noting(matching.fold, folded))
+        assert (await one.ask("SEARCH 2 BODY nowhere"))[0] == b"* SEARCH\r\n"
+        assert decoded == [False]
+        assert False in folded  # the others are of what is searched
+        assert (await one.ask("SEARCH 1 BODY few"))[0] == b"* SEARCH 1\r\n"
+        assert decoded == [False, True]
 
 
 async def test_a_damaged_message_does_not_hide_the_others(connect, tmp_path, log):
