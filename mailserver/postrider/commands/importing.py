@@ -77,7 +77,14 @@ def import_(  # noqa: PLR0913 -- each parameter is a flag
 async def _import(order: _Order) -> importer.Outcome:
     allowed = _allowed(order)
     progress = exchange.progress()
-    source = formats.source(order.source, progress.complain, order.format)
+    passed_over = 0
+
+    def complain(text: str) -> None:
+        nonlocal passed_over
+        passed_over += 1
+        progress.complain(text)
+
+    source = formats.source(order.source, complain, order.format)
     async with tools.opened(order.data, fresh=True) as store:
         with tools.spool(order.data) as spool:
             actions = Actions(store.writer, order.account, allowed)
@@ -86,6 +93,7 @@ async def _import(order: _Order) -> importer.Outcome:
             try:
                 await exchange.told(job.run(), progress)
             finally:
+                job.outcome.failed += passed_over
                 _sum_up(job.outcome, progress)
     return job.outcome
 

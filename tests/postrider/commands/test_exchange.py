@@ -67,6 +67,15 @@ def test_the_quota_holds_unless_it_is_ignored(data, box):
     assert run("import", box, "alice@one.test", "--data", data, "--ignore-quota")[1].startswith("3 messages imported")
 
 
+def test_what_is_passed_over_is_counted_and_the_status_says_so(data, tmp_path):
+    (tmp_path / "Maildir" / "cur").mkdir(parents=True)
+    (tmp_path / "Maildir" / "cur" / "1.a:2,").write_bytes(b"Subject: x\n\n")
+    (tmp_path / "Maildir" / "cur" / "2.b:2,").symlink_to("1.a:2,")
+    status, text = run("import", tmp_path / "Maildir", "alice@one.test", "--data", data)
+    assert status == 1
+    assert "1 message imported, 1 could not be imported" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

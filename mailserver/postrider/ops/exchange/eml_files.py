@@ -11,7 +11,7 @@ from pathlib import Path
 from postrider.mailbox.names import INBOX
 from postrider.ops.exchange import eml, names, targets
 from postrider.ops.exchange.letter import Letter
-from postrider.ops.exchange.sources import Complain, NotMail, ahead, folder_of, pieces_of, walk
+from postrider.ops.exchange.sources import Complain, NotMail, ahead, folder_of, open_file, pieces_of, walk
 from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
@@ -26,13 +26,13 @@ class EmlSource:
         self._complain = complain
         self._found: dict[str, list[Path]] = {}
         if root.is_file():
-            self._found[INBOX] = [root]
+            self._found[INBOX] = [root.resolve()]
         else:
             self._look(root)
         if not self._found:
             raise NotMail(f"{root}: there is no file whose name ends in {eml.ENDING}")
         self.folders: Sequence[str] = sorted(self._found)
-        self.size = sum(path.stat().st_size for path in chain.from_iterable(self._found.values()))
+        self.size = sum(path.lstat().st_size for path in chain.from_iterable(self._found.values()))
 
     def letters(self, folder: str) -> Iterator[Letter]:
         """As Source.letters, by name."""
@@ -68,7 +68,7 @@ def is_eml(path: Path) -> bool:
 
 
 def _letter(path: Path, entry: eml.Entry | None) -> Letter:
-    file = path.open("rb")
+    file = open_file(path)
     changed = int(os.fstat(file.fileno()).st_mtime)
     pieces = pieces_of(file)
     if entry:

@@ -13,7 +13,7 @@ from pathlib import Path
 from postrider.mailbox.names import INBOX, SEPARATOR
 from postrider.ops.exchange import maildir, names, targets
 from postrider.ops.exchange.letter import Letter
-from postrider.ops.exchange.sources import Complain, NotMail, ahead, pieces_of, walk
+from postrider.ops.exchange.sources import Complain, NotMail, ahead, open_file, pieces_of, walk
 from postrider.store.directory import make_private
 from postrider.store.values import MailboxRow, MessageRow
 
@@ -64,7 +64,7 @@ class MaildirSource:
             again = (other for other in _messages(where) if maildir.parse_name(other[4:]).unique == unique)
             for name in chain((path,), again):
                 try:
-                    file = (where / name).open("rb")
+                    file = open_file(where / name)
                 except FileNotFoundError:
                     continue
                 said = maildir.parse_name(name[4:])

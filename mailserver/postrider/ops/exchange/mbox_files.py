@@ -39,7 +39,7 @@ class MboxSource:
         if root.is_file():
             self._found[INBOX] = [root]
         else:
-            self._look(root)
+            self._look(root, complain)
         if not any(map(is_mbox, chain.from_iterable(self._found.values()))):
             raise NotMail(f"{root}: there is no file that begins with a From_ line, as mbox has it")
         self.folders: Sequence[str] = sorted(self._found)
@@ -52,13 +52,16 @@ class MboxSource:
                 lines = iter(functools.partial(file.readline, mbox.MAX_LINE), b"")
                 yield from _Reading(mbox.split(lines, undo=self._undo)).letters()
 
-    def _look(self, root: Path) -> None:
+    def _look(self, root: Path, complain: Complain) -> None:
         for where, directories, files in walk(root):
             directories[:] = [name for name in directories if not name.startswith(".")]
             above = [name.removesuffix(_CHILDREN).removesuffix(_ENDING) for name in where.relative_to(root).parts]
             for name in files:
                 path = where / name
-                if not (is_mbox(path) or (path.stat().st_size == 0 and Path(name).suffix in ("", _ENDING))):
+                if not (is_mbox(path) or (path.lstat().st_size == 0 and Path(name).suffix in ("", _ENDING))):
+                    continue
+                if path.is_symlink():  # it may lead to what the owner of these files must not read
+                    complain(f"{path} is a link: it is passed over")
                     continue
                 # Apple Mail has Work.mbox/mbox.
                 own = [] if name == "mbox" and where.name.endswith(_ENDING) else [name.removesuffix(_ENDING)]

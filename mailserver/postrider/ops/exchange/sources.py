@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -54,6 +56,18 @@ class Source(Protocol):
     def letters(self, folder: str) -> Iterator[Letter]:
         """The messages of a folder, oldest first where that can be told."""
         ...
+
+
+def open_file(path: Path) -> BinaryIO:
+    """A message's file, opened: a regular one, no link. Raises OSError.
+
+    Whoever owns a Maildir may have laid links to what he must not read, or a pipe to wait for, into it.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(fd, "rb")
 
 
 def pieces_of(file: BinaryIO) -> Iterator[bytes]:

@@ -150,6 +150,23 @@ def test_what_programs_note_about_a_message_makes_it_no_other(tmp_path, before, 
     assert found == [b"Subject: x\n\ntext\n"] * 2
 
 
+@pytest.mark.parametrize("chosen", [Format.MAILDIR, Format.EML, Format.MBOX])
+def test_links_and_pipes_are_neither_followed_nor_waited_for(tmp_path, chosen):
+    """Whoever imports may read more than the owner of what is imported."""
+    secret, box = tmp_path / "secret", tmp_path / "box" / "cur"
+    secret.write_bytes(FROM + b"Subject: secret\n\n")
+    box.mkdir(parents=True)
+    (box / "link.eml").symlink_to(secret)
+    (box / "nowhere.eml").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(box / "pipe.eml")
+    (box / "mail.eml").write_bytes(FROM + b"Subject: x\n\n")
+    complaints = []
+    [letters] = read(tmp_path / "box", chosen, complaints).values()
+    assert len(letters) == 1
+    assert b"secret" not in letters[0][0]
+    assert any(str(box / "link.eml") in text for text in complaints)
+
+
 def test_large_messages_come_in_pieces(tmp_path):
     large = b"Subject: large\n\n" + b"line\n" * 700_000
     (tmp_path / "mbox").write_bytes(FROM + large + b"\n" + FROM + b"Subject: x\n\n\n")
