@@ -59,17 +59,19 @@ class Rota:
 
     def turn(self) -> float:
         """One portion of the job whose turn it is; seconds until there is more to do, 0 for now."""
-        job = next((job for job in self._jobs if self._waits(job) <= 0), None)
-        if job is not None:
-            self._jobs.remove(job)
-            self._jobs.append(job)  # the others come first next time
-            start = self._clock.monotonic()
-            went_well = job.step()
-            end = self._clock.monotonic()
-            job.portion.took(end - start)
-            self._observe(job.name, end - start)
-            if not went_well:
-                job.rests_until = end + IDLE
+        waits = [self._waits(job) for job in self._jobs]
+        if min(waits) > 0:
+            return min(waits)
+        job = next(job for job, seconds in zip(self._jobs, waits, strict=True) if seconds <= 0)
+        self._jobs.remove(job)
+        self._jobs.append(job)  # the others come first next time
+        start = self._clock.monotonic()
+        went_well = job.step()
+        end = self._clock.monotonic()
+        job.portion.took(end - start)
+        self._observe(job.name, end - start)
+        if not went_well:
+            job.rests_until = end + IDLE
         return min(self._waits(job) for job in self._jobs)
 
     def _waits(self, job: Job) -> float:
