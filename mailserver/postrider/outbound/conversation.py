@@ -24,14 +24,19 @@ class Conversation:
         self.stream = stream
         self._server_name = server_name
         self._verify = verify
+        self._loop = asyncio.get_running_loop()
 
     async def next(self) -> object:
         """The engine's next event, once there is one. Raises TlsFailed."""
+        heard, deadline = -1, 0.0
         while True:
             event = self.client.next_event()
             if event is NEED_DATA:
                 await self.flush()
-                await self._read()
+                # RFC 5321 §4.5.3.2: the time is for a reply. A server that says an octet a minute must not keep us.
+                if self.client.heard != heard:
+                    heard, deadline = self.client.heard, self._loop.time() + self.client.timeout
+                await self._read(deadline)
             elif isinstance(event, StartTls):
                 await self.flush()
                 await self.secure()
@@ -70,9 +75,9 @@ class Conversation:
             pass  # nothing more will come, which is what the engine hears next
         self.client.feed(b"")
 
-    async def _read(self) -> None:
+    async def _read(self, deadline: float) -> None:
         try:
-            async with asyncio.timeout(self.client.timeout):
+            async with asyncio.timeout_at(deadline):
                 data = await self.stream.read()
         except TimeoutError:
             self.client.timed_out()

@@ -102,6 +102,8 @@ class Client:
         self._over = False
         #: The server's greeting and EHLO name, for logs.
         self.greeting = ""
+        #: Replies so far.
+        self.heard = 0
 
     # -- the four verbs ------------------------------------------------------------------------------------------
 
@@ -130,6 +132,7 @@ class Client:
                 self._break(_NO_SMTP)
                 continue
             if said is not None:
+                self.heard += 1
                 self._on_reply(said)
             elif self._buffer.eof:
                 self._break(_HUNG_UP)
