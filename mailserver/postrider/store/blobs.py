@@ -80,7 +80,7 @@ class BlobReader(Protocol):
         ...
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files; the next read opens what it needs."""
         ...
 
 

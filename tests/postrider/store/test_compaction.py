@@ -1,5 +1,6 @@
 """Compaction: room comes back, nothing that is needed goes, whenever it is interrupted."""
 
+import asyncio
 import os
 import shutil
 
@@ -18,6 +19,7 @@ from postrider.store.blobs import Moved, Place
 from postrider.store.open import database_file, open_local
 from postrider.store.pack_files import pack_ids, pack_path
 from postrider.store.pack_reader import PackReader
+from postrider.store.sqlite import reader
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.rota import Portion
 
@@ -132,6 +134,20 @@ async def test_a_reader_that_looked_before_it_moved_looks_again(data, options, c
     with pytest.raises(Moved):
         late.read(Place(pack, start), 0, None)
     early.close()
+
+
+async def test_a_pack_that_is_gone_takes_no_room_for_a_reader_that_has_it_open(data, options, monkeypatch):
+    monkeypatch.setattr(reader, "KEPT_OPEN", 0)
+    store = open_local(data, options)
+    await store.writer.commit(append(INBOX, b"one"))
+    (row,) = await store.reader.messages(ALICE, INBOX, [1])
+    for _ in range(2):
+        assert await store.reader.body(ALICE, row.blob) == b"one"
+        assert list(store.reader._blobs._files) == [1]
+        async with asyncio.timeout(10):
+            while store.reader._blobs._files:
+                await asyncio.sleep(0)
+    await store.close()
 
 
 async def test_what_cannot_be_read_stays_where_it_is(sparse, data, options, clock, where):

@@ -20,6 +20,9 @@ from postrider.store.values import Account, Blob, Changes, FlagRow, MailboxRow, 
 
 #: Longer reads leave the event loop for a thread: the disk may be slow.
 _DIRECT = 128 * 1024
+#: Seconds that files are kept open for the next read. A pack that is compacted away takes its room until the last of
+#: its readers lets go of it.
+KEPT_OPEN = 30.0
 #: How often a body may turn out to be somewhere else by now.
 _MOVES = 3
 
@@ -33,6 +36,7 @@ class SqliteReader(AccountReader):
         super().__init__(db, ensure)
         self._blobs = blobs
         self._keys = keys
+        self._letting_go: asyncio.TimerHandle | None = None
 
     async def mailboxes(self, account: Account) -> Sequence[MailboxRow]:
         """All folders, by name."""
@@ -78,6 +82,8 @@ class SqliteReader(AccountReader):
 
     async def body(self, account: Account, blob: Blob, start: int = 0, length: int | None = None) -> bytes:
         """A range of a body's bytes."""
+        if self._letting_go is None:
+            self._letting_go = asyncio.get_running_loop().call_later(KEPT_OPEN, self._let_go)
         for _ in range(_MOVES):
             place = reads.place(self._db, blob.id)
             if place is None:
@@ -118,8 +124,15 @@ class SqliteReader(AccountReader):
 
     def close(self) -> None:
         """Release connection and files."""
-        self._blobs.close()
+        self._let_go()
         self._db.close()
+
+    def _let_go(self) -> None:
+        """Close files; the next read opens what it needs."""
+        if self._letting_go:
+            self._letting_go.cancel()
+            self._letting_go = None
+        self._blobs.close()
 
 
 @contextlib.contextmanager
