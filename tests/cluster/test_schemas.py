@@ -66,6 +66,15 @@ def test_identity_cannot_be_changed(cluster: Cluster, namespace: str, case: str)
         cluster.kubectl("patch", name.lower(), "-n", namespace, "--type=merge", "-p", json.dumps(change))
 
 
+def test_a_server_is_scaled_to_nothing_and_never_beyond_one_pod(cluster: Cluster, namespace: str) -> None:
+    cluster.apply(namespace, mail_server())
+    scale = ("scale", "mailserver", "default", "-n", namespace)
+    with pytest.raises(RefusedError, match="the embedded store runs in one pod"):
+        cluster.kubectl(*scale, "--replicas=2")
+    cluster.kubectl(*scale, "--replicas=0")
+    assert cluster.get("MailServer", namespace, "default")["spec"]["replicas"] == 0
+
+
 def test_a_domain_needs_only_its_name(cluster: Cluster, namespace: str) -> None:
     cluster.apply(namespace, mail_domain("one.test"))
     assert cluster.get("MailDomain", namespace, "one.test").get("spec") in (None, {})

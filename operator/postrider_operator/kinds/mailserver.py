@@ -235,6 +235,7 @@ class MailServer(Resource):
                 "hyphens, a letter first, no dots",
             ),
         ),
+        scale=(".spec.replicas", ".status.replicas"),
     )
 
     spec: MailServerSpec = Field(
