@@ -149,11 +149,12 @@ class Shelf:
 
         It comes behind all that are there, though the clock were set back: it is the newest.
         """
-        for left in [folder for folder, finished in self._folders() if not finished]:
+        there = list(self._folders())
+        for left in [folder for folder, finished in there if not finished]:
             self.place.clear(left)
         packs = [file for file, _ in self.place.lengths(PACKS)]
         self.place.remove(file for file in packs if file != _INDEX and not file.endswith(".pack"))
-        stamp, number = max(map(_order, self.names()), default=("", 0))
+        stamp, number = max((_order(backup) for backup, finished in there if finished), default=("", 0))
         return name if _order(name) > (stamp, number) else f"{stamp}-{number + 1}"
 
     def finish(self, name: str, manifest: Manifest) -> None:
