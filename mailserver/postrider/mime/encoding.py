@@ -34,7 +34,10 @@ _ALIASES = {
     "x-sjis": "cp932", "x-euc-jp": "euc_jp", "utf8mb4": "utf-8", "cp-850": "cp850",
 }  # fmt: skip
 #: Charsets that are written where their superset is meant (https://encoding.spec.whatwg.org/#names-and-labels).
-_SUPERSETS = {"iso8859-1": "cp1252", "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949"}
+_SUPERSETS = {
+    "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "euc_kr": "cp949", "shift_jis": "cp932",
+}  # fmt: skip
 #: Charsets that begin with a byte order mark; in pieces they are refused without one.
 _MARKED = frozenset({"utf-16", "utf-32"})
 #: Octets that are decoded at once: what is hostile takes forty times as much memory meanwhile.

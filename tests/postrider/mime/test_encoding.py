@@ -66,13 +66,18 @@ def test_quoted_printable_drops_space_before_line_breaks() -> None:
     ("name", "codec"),
     [
         (b"", "utf-8"), (b"US-ASCII", "utf-8"), (b"iso-8859-1", "cp1252"), (b"Windows-1252", "cp1252"),
-        (b"shift_jis", "shift_jis"), (b"GB2312", "gb18030"), (b"punycode", "ascii"), (b"unicode_escape", "ascii"),
+        (b"shift_jis", "cp932"), (b"ISO-8859-9", "cp1254"), (b"TIS-620", "cp874"),
+        (b"GB2312", "gb18030"), (b"punycode", "ascii"), (b"unicode_escape", "ascii"),
         (b"rot13", "ascii"), (b"no-such", "ascii"), (b"x" * 5000, "ascii"), (b"../../etc", "ascii"),
         (b"a\x00b", "ascii"), (b"ISO-8859-8-I", "iso8859-8"), (b"ks_c_5601-1987", "cp949"),
     ],
 )  # fmt: skip
 def test_only_charsets_are_charsets(name: bytes, codec: str) -> None:
     assert known_charset(name) == codec
+
+
+def test_what_windows_added_to_a_charset_is_read() -> None:
+    assert decode_charset("①㈱髙".encode("cp932"), b"Shift_JIS") == "①㈱髙"
 
 
 def test_damaged_text_is_marked() -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from postrider.mime.text import fold, header_texts
 
 #: Raised when text is taken or folded differently: an index made before is made anew.
-TEXT = 2
+TEXT = 3
 #: Characters of one part of a message that are indexed; a message with more is looked into by every search.
 MAX_INDEXED = 256 * 1024
 
