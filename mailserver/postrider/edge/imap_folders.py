@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
@@ -19,6 +20,9 @@ from postrider.store.values import MailboxRow
 
 #: Special uses that a client may give a new folder (RFC 6154 §2).
 SPECIAL_USES = {use.lower(): use for use in ("\\Archive", "\\Drafts", "\\Flagged", "\\Junk", "\\Sent", "\\Trash")}
+
+#: Wildcards of a LIST that is made without a thread.
+FEW_WILDCARDS = 10
 
 
 async def select(session: ImapSession, event: e.Select) -> None:
@@ -98,8 +102,11 @@ async def list_folders(session: ImapSession, event: e.List) -> None:
     rows = await reader.mailboxes(session.user.account)
     folders = Folders(rows, frozenset(await reader.subscriptions(session.user.account)))
     by_name = {row.name: row for row in rows}
+    # Long names and many wildcards in a pattern can take seconds, in which nobody else must have to wait.
+    many = event.wildcards > FEW_WILDCARDS
+    found = await asyncio.to_thread(listing, folders, event) if many else listing(folders, event)
     lines: list[bytes] = []
-    for line in listing(folders, event):
+    for line in found:
         lines.append(r.listed(line, utf8=engine.utf8, lsub=event.lsub))
         if event.status and line.name in by_name:
             lines.append(await _status_line(session, by_name[line.name], event.status))

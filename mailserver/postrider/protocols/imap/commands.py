@@ -46,7 +46,9 @@ STATUS_ITEMS = frozenset(
     {"MESSAGES", "RECENT", "UIDNEXT", "UIDVALIDITY", "UNSEEN", "DELETED", "SIZE", "HIGHESTMODSEQ", "MAILBOXID",
      "APPENDLIMIT"}
 )  # fmt: skip
+#: Patterns of one LIST, and wildcards in all of them together.
 MAX_PATTERNS = 100
+MAX_WILDCARDS = 200
 #: Octets of one command with its literals, before and after login. RFC 7162 §4 wants 8,192 at least.
 MAX_COMMAND_NEW = 16 * 1024
 MAX_COMMAND = 64 * 1024
@@ -149,14 +151,20 @@ def _list(cursor: Cursor) -> e.List:
         raise SyntaxFault(f"unknown option {min(unknown)}")
     if "RECURSIVEMATCH" in select and not select & {"SUBSCRIBED", "SPECIAL-USE"}:
         raise SyntaxFault("RECURSIVEMATCH needs another selection option")  # RFC 9051 §6.3.9.1
-    return e.List(reference, patterns, select, frozenset(returns - {"STATUS"}), status, extended=extended)
+    return _sparing(e.List(reference, patterns, select, frozenset(returns - {"STATUS"}), status, extended=extended))
 
 
 def _lsub(cursor: Cursor) -> e.List:
     cursor.space()
     reference = cursor.mailbox()
     cursor.space()
-    return e.List(reference, (cursor.list_mailbox(),), select=frozenset({"SUBSCRIBED"}), lsub=True)
+    return _sparing(e.List(reference, (cursor.list_mailbox(),), select=frozenset({"SUBSCRIBED"}), lsub=True))
+
+
+def _sparing(event: e.List) -> e.List:
+    if event.wildcards > MAX_WILDCARDS:
+        raise SyntaxFault("too many wildcards")
+    return event
 
 
 def _status(cursor: Cursor) -> e.Status:

@@ -82,6 +82,11 @@ class List:
     #: Not the original form: an empty pattern does not ask for the separator.
     extended: bool = False
 
+    @property
+    def wildcards(self) -> int:
+        """How many there are in all patterns, each of which begins with the reference."""
+        return sum((self.reference + pattern).count(sign) for pattern in self.patterns for sign in "*%")
+
 
 @dataclass(frozen=True, slots=True)
 class Namespace:

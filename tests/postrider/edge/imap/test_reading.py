@@ -180,3 +180,15 @@ async def test_what_was_not_cached_is_found_once_and_kept(connect, site, reading
         assert first[:-1] == second[:-1]
         assert reading.octets <= 10
         assert b'ENVELOPE ("added" "large"' in (await one.ask("FETCH 1 ENVELOPE"))[0]
+
+
+async def test_dates_that_have_no_year_of_four_digits_are_told_as_the_nearest_that_has(connect):
+    async with connect() as one:
+        for date in ("01-Jan-0001 00:00:00 +1400", "31-Dec-9999 23:59:59 -1200"):
+            await one.append(b"Subject: odd\r\n\r\n", f'INBOX "{date}"')
+        await one.ask("SELECT INBOX")
+        dates = told(await one.ask("FETCH 1:2 INTERNALDATE"))
+        assert dates == (
+            b'* 1 FETCH (INTERNALDATE "01-Jan-0001 00:00:00 +0000")\r\n'
+            b'* 2 FETCH (INTERNALDATE "31-Dec-9999 23:59:59 +0000")\r\n'
+        )
