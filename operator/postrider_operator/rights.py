@@ -44,12 +44,12 @@ RIGHTS: tuple[Right, ...] = (
     ),
     Right("", "configmaps", (*READ, *APPLY, "delete"), "publish the configuration"),
     Right("", "secrets", ("get", *APPLY, "update", "delete"), "publish keys and the directory, generate passwords"),
-    Right("", "services", (*READ, *APPLY, "delete"), "make the servers reachable"),
+    Right("", "services", (*READ, *APPLY), "make the servers reachable"),
     Right("", "persistentvolumeclaims", (*READ, "patch"), "grow volumes"),
     Right("", "pods", (*READ, "patch", "delete"), "bring new configuration to pods, remove broken ones"),
     Right("apps", "statefulsets", (*READ, *APPLY, "delete"), "run servers"),
-    Right("policy", "poddisruptionbudgets", (*READ, *APPLY, "delete"), "keep drains orderly"),
-    Right("networking.k8s.io", "networkpolicies", (*READ, *APPLY, "delete"), "close the servers to strangers"),
+    Right("policy", "poddisruptionbudgets", (*READ, *APPLY), "keep drains orderly"),
+    Right("networking.k8s.io", "networkpolicies", (*READ, *APPLY), "close the servers to strangers"),
     Right("events.k8s.io", "events", ("create", "patch"), "write Events"),
 )
 #: Besides, with `--secrets watch`.
