@@ -25,7 +25,14 @@ from postrider_operator.kinds.resource import (
     ruled,
 )
 from postrider_operator.kinds.storage import STORAGE_RULES, Storage
-from postrider_operator.kinds.texts import AddressText, DomainText, DurationText, SomeDurationText, SomeSizeText
+from postrider_operator.kinds.texts import (
+    AddressText,
+    DomainText,
+    DurationText,
+    HostText,
+    SomeDurationText,
+    SomeSizeText,
+)
 
 _PRESERVE: dict[str, Any] = {"x-kubernetes-preserve-unknown-fields": True}
 
@@ -157,7 +164,7 @@ class Pod(Model):
 class MailServerSpec(Model):
     """What is wanted of a mail server. Only the hostname is required."""
 
-    hostname: DomainText = Field(
+    hostname: HostText = Field(
         description="Name the server gives itself and MX records point to, such as mail.example.org; its address must "
         "resolve back to it."
     )

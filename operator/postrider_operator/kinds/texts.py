@@ -54,6 +54,8 @@ DOMAIN_RULES = (
         "for example example.org",
     ),
 )
+# RFC 1123 §2.1: the highest label of a name is never a number; what looks so is an address.
+_NO_ADDRESS = Rule(r"!self.matches(r'(^|\.)[0-9]+$')", "an IP address is no name: what the server is called in DNS")
 SELECTOR_RULES = (
     Rule(
         r"self.matches(r'^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$')",
@@ -109,6 +111,8 @@ AliasAddressText = Annotated[
     ),
 ]
 DomainText = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=ruled(*DOMAIN_RULES))]
+#: A name the server gives itself.
+HostText = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=ruled(*DOMAIN_RULES, _NO_ADDRESS))]
 SelectorText = Annotated[str, Field(min_length=1, max_length=63, json_schema_extra=ruled(*SELECTOR_RULES))]
 #: A number of bytes: "5Gi", "500M", 1000000. `size_bytes` reads it. Written as a number it becomes text.
 SizeText = Annotated[

@@ -103,6 +103,7 @@ BAD = [
     ("MailDomain", {"domain": "bad_domain"}, "not a domain name"),
     ("MailDomain", {"subaddressSeparator": "x"}, "the separator is one of"),
     ("DkimKey", {"domain": "example.org", "selector": "s_1"}, "spec.selector: not a selector"),
+    ("MailServer", {"hostname": "192.0.2.1"}, "spec.hostname: an IP address is no name"),
     ("MailServer", {"hostname": "mail.example.org", "replicas": 2}, "replicas is 0 or 1"),
     ("MailServer", {"hostname": "mail.example.org", "queue": {"lifetime": "5x"}}, "not a duration"),
     (
