@@ -9,7 +9,6 @@ import smtplib
 import socket
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from faults import processes
@@ -82,16 +81,6 @@ def test_sigterm_ends_with_status_zero_and_keeps_everything(shared, alice, bob):
     assert shared.terminate() == 0
     shared.start()
     assert len(shared.messages(bob)) == 1
-
-
-def test_what_a_killed_group_left_is_cleared_away_by_the_next(make_server, ca):
-    before = set(Path(os.environ["TMPDIR"]).iterdir())
-    server = make_server(snapshot(ca))
-    server.kill()
-    assert set(Path(os.environ["TMPDIR"]).iterdir()) != before
-    server.start()
-    assert server.terminate() == 0
-    assert set(Path(os.environ["TMPDIR"]).iterdir()) == before
 
 
 def open_connections(server):

@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import socket
 import sys
-import tempfile
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
 
@@ -84,8 +83,6 @@ class Nursery:
         self._settings = settings
         # prometheus_client reads it when it is imported.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = settings.metrics
-        # The socket of the process they come from lies there: a successor removes that of a group that was killed.
-        tempfile.tempdir = settings.runtime
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(
             ["postrider.app.writer", "postrider.app.front", "postrider.app.background", "postrider.supervise.shared"]
