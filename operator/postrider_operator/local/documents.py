@@ -116,21 +116,40 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def _documents(path: Path, loader: Any) -> Iterator[Document]:
-    while loader.check_node():
-        node = loader.get_node()
-        lines: dict[Place, int] = {}
-        _mark(path, node, (), lines)
-        data = loader.construct_document(node)
+    while found := _next(path, loader):
+        data, lines = found
         if data is None:
             continue
-        if not isinstance(data, dict):
-            raise Malformed(Problem(str(path), lines[()], "an object is a mapping with kind, metadata and spec"))
         if data.get("kind") == "List" and isinstance(data.get("items"), list):
             for at, item in enumerate(data["items"]):
                 inner = {place[2:]: line for place, line in lines.items() if place[:2] == ("items", at)}
-                yield Document(str(path), item, inner)
+                yield Document(str(path), _mapping(path, item, inner), inner)
         else:
             yield Document(str(path), data, lines)
+
+
+def _next(path: Path, loader: Any) -> tuple[dict[str, Any] | None, dict[Place, int]] | None:
+    """The next document, None where it is empty, with its lines; None for all when there are no more."""
+    lines: dict[Place, int] = {}
+    try:
+        if not loader.check_node():
+            return None
+        node = loader.get_node()
+        _mark(path, node, (), lines)
+        data = loader.construct_document(node)
+    except RecursionError as error:
+        raise Malformed(Problem(str(path), lines.get((), 1), "not YAML: nested too deeply, or in itself")) from error
+    except (AttributeError, ValueError) as error:  # what the library makes of `!!int x` and of thousands of digits
+        if isinstance(error, Malformed):
+            raise
+        raise Malformed(Problem(str(path), lines.get((), 1), f"not YAML: a value cannot be read: {error}")) from error
+    return None if data is None else _mapping(path, data, lines), lines
+
+
+def _mapping(path: Path, data: Any, lines: Mapping[Place, int]) -> dict[str, Any]:
+    if not isinstance(data, dict):
+        raise Malformed(Problem(str(path), lines.get((), 1), "an object is a mapping with kind, metadata and spec"))
+    return data
 
 
 def _mark(path: Path, node: yaml.Node, place: Place, lines: dict[Place, int]) -> None:

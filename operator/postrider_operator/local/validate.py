@@ -70,8 +70,12 @@ def _frame(document: Document) -> Iterator[Problem]:
     version = OTHERS.get(document.kind, API_VERSION)
     if document.data.get("apiVersion") != version:
         yield document.problem(("apiVersion",), f"must be {version}")
-    if not document.name:
+    metadata = document.data.get("metadata")
+    given = metadata.get("name") if isinstance(metadata, Mapping) else None
+    if not document.name or given is None:
         yield document.problem(("metadata", "name"), "is required")
+    elif not isinstance(given, str):
+        yield document.problem(("metadata", "name"), f"must be text; put quotes around {given!r}")
     elif not _NAME.fullmatch(document.name) or len(document.name) > 253:
         message = f"{document.name!r} is not a name: lower-case letters, digits, hyphens and dots (RFC 1123)"
         yield document.problem(("metadata", "name"), message)

@@ -156,3 +156,24 @@ def test_a_directory_without_yaml_is_told(tmp_path: Path) -> None:
 
     (problem,) = map(str, declared.problems)
     assert problem == f"{tmp_path}: there is no file called .yaml or .yml in it"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: &a [*a]\n", "1: not YAML: nested too deeply, or in itself"),
+        ("[" * 3000 + "]" * 3000, "1: not YAML: "),
+        ("---\na: !!int x\n", "2: not YAML: a value cannot be read: invalid literal"),
+        ("a: !!timestamp x\n", "1: not YAML: a value cannot be read: "),
+        ("a: " + "9" * 5000, "1: not YAML: a value cannot be read: "),
+        ("apiVersion: v1\nkind: List\nitems:\n-\n- {}\n", "4: an object is a mapping with kind, metadata and spec"),
+        (box("2026", "z@x.test"), "3: mailbox/2026: metadata.name: must be text; put quotes around 2026"),
+    ],
+)
+def test_whatever_is_in_a_file_harms_no_other(declared: Declared, directory: Path, text: str, told: str) -> None:
+    (directory / "z.yaml").write_text(text)
+    declared.look()
+
+    assert sorted(addresses(declared)) == ["a", "b", "c"]
+    (problem,) = map(str, declared.problems)
+    assert problem.startswith(f"{directory}/z.yaml:{told}")
