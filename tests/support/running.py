@@ -35,17 +35,6 @@ def free_base():
         return min(max(probe.getsockname()[1] - 1000, 10000), 64000)
 
 
-def session(leader):
-    """The processes of a session that run, and are not only waited for."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
-            state, _, _, belongs_to, *_ = stat.read_text().rpartition(")")[2].split()
-            if int(belongs_to) == leader and state != "Z":
-                found.append(int(stat.parent.name))
-    return found
-
-
 def snapshot(ca, hostname="mx.one.test", domains=("one.test",), users=("alice", "bob"), **server):
     """A snapshot with one mailbox per user and domain; every password is PASSWORD."""
     leaf = tls.issue(ca, (hostname, "localhost"), time.time(), days=2)
@@ -90,9 +79,10 @@ class Running:
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         command = [*self.before, *self.command, "--ready-file", str(ready), *self.flags]
-        env = {**os.environ, "SSL_CERT_FILE": str(self.ca)}  # to read all of the world's takes 25 ms a process
+        # To read all authorities of the world takes 25 ms a process; the other is how its processes are known.
+        env = {**os.environ, "SSL_CERT_FILE": str(self.ca), "POSTRIDER_TESTED": str(self.directory)}
         with (self.directory / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env, start_new_session=True)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         end = time.monotonic() + seconds
         while not ready.exists():
             assert self.process.poll() is None, (self.directory / "log").read_text()[-4000:]
@@ -190,9 +180,18 @@ class Running:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
+    def at_work(self):
+        """Its processes that have not ended."""
+        mark, found = f"POSTRIDER_TESTED={self.directory}".encode(), []
+        for environment in Path("/proc").glob("[0-9]*/environ"):
+            with contextlib.suppress(OSError):  # it ended meanwhile, or is somebody else's
+                if mark in environment.read_bytes().split(b"\0"):
+                    found.append(int(environment.parent.name))
+        return found
+
     def kill(self):
         """kill -9 of the supervisor; its children end with it, and nobody is at work in its directories any more."""
         if self.process:
             self.process.kill()
             self.process.wait(30)
-            wait_until(lambda: not session(self.process.pid))
+            wait_until(lambda: not self.at_work())

@@ -14,7 +14,7 @@ import apsw
 import pytest
 from faults import processes, traced
 from letters import fields, letter
-from running import session, snapshot
+from running import snapshot
 from waiting import wait_until
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
@@ -60,7 +60,7 @@ def test_a_sync_that_fails_ends_the_whole_group(make_server, ca, call):
             assert server.process.wait(30) != 0
     assert server.events("store.fatal")
     assert "writer ended" in server.events("server.failed")[-1]["reason"]
-    wait_until(lambda: not session(server.process.pid))
+    wait_until(lambda: not server.at_work())
     server.start()
     assert not set(acknowledged) - set(stored(server, count=10))
     assert server.terminate() == 0
