@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from postrider.protocols.imap import flags as f
 from postrider.protocols.imap.grammar import Cursor, SequenceSet, SyntaxFault
 
-#: Parentheses, NOT and OR within each other.
+#: Parentheses, NOT and OR within each other; keys of one program.
 MAX_DEPTH = 150
+MAX_KEYS = 500
 CHARSETS = ("US-ASCII", "UTF-8")
 RETURNS = frozenset({"MIN", "MAX", "ALL", "COUNT", "SAVE"})
 
@@ -154,6 +155,8 @@ def parse_program(cursor: Cursor) -> Program:
     keys = [_key(cursor, 0)]
     while not cursor.ended and cursor.skip(b" ") and not cursor.ended:
         keys.append(_key(cursor, 0))
+    if sum(map(_size, keys)) > MAX_KEYS:
+        raise SyntaxFault("the search has too many keys")
     return Program(keys[0] if len(keys) == 1 else And(tuple(keys)), returns)
 
 
@@ -167,6 +170,18 @@ def asks_modseq(key: Key) -> bool:
         case Not(inner):
             return asks_modseq(inner)
     return isinstance(key, ChangedSince)
+
+
+def _size(key: Key) -> int:
+    """Keys in a key that hold no others."""
+    match key:
+        case And(keys):
+            return max(1, sum(map(_size, keys)))  # ALL is one too
+        case Or(left, right):
+            return _size(left) + _size(right)
+        case Not(inner):
+            return _size(inner)
+    return 1
 
 
 def _key(cursor: Cursor, depth: int) -> Key:

@@ -255,6 +255,15 @@ async def test_search_keys(connect):
         assert told(await one.ask('SEARCH CHARSET UTF-8 SUBJECT "LÖWE"')) == b"* SEARCH 3\r\n"
 
 
+async def test_searches_with_as_many_keys_as_there_may_be(connect):
+    async with connect() as one:
+        await one.append(SIMPLE)
+        await one.ask("SELECT INBOX")
+        deep = "OR NOT SEEN NOT " * 74
+        for keys in (500 * "NOT KEYWORD x ", 250 * "OR NOT SEEN LARGER 1 ", deep + "NOT SEEN " + 425 * "NOT SEEN "):
+            assert told(await one.ask(f"SEARCH {keys}")) == b"* SEARCH 1\r\n"
+
+
 async def test_esearch_and_saved_results(connect):
     async with connect() as one:
         for _ in range(5):

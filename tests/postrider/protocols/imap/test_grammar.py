@@ -13,7 +13,7 @@ from postrider.protocols.imap.flags import SYSTEM_FLAGS, flag_list, split_flags
 from postrider.protocols.imap.grammar import STAR, Cursor, SyntaxFault
 from postrider.protocols.imap.names import decode_name, encode_name
 from postrider.protocols.imap.responses import compact_set, mailbox_name, string
-from postrider.protocols.imap.search import MAX_DEPTH
+from postrider.protocols.imap.search import MAX_DEPTH, MAX_KEYS
 from postrider.store.values import Flag
 
 
@@ -104,6 +104,15 @@ def test_rubbish_is_a_syntax_fault(name: str, words: list[bytes]) -> None:
     assert parse is not None
     with contextlib.suppress(SyntaxFault):
         parse(Cursor(b" ".join([b"", *words])))
+
+
+@pytest.mark.parametrize("key", [b"ALL", b"SEEN", b"NOT KEYWORD x", b"UID 1:*", b"(SUBJECT a)", b"OR NEW OLD"])
+def test_searches_without_end_are_refused(key: bytes) -> None:
+    parse = COMMANDS["SEARCH"].parse
+    assert parse is not None
+    parse(Cursor(b" " + b" ".join([key] * (MAX_KEYS // 3))))
+    with pytest.raises(SyntaxFault):
+        parse(Cursor(b" " + b" ".join([key] * (MAX_KEYS + 1))))
 
 
 def test_deep_searches_are_refused() -> None:
