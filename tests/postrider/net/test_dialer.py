@@ -244,13 +244,13 @@ async def test_a_certificate_of_another_authority_is_not_believed() -> None:
 
 async def test_what_was_said_in_clear_is_discarded_by_the_handshake(dial: Dial) -> None:
     """CVE-2011-0411, the client's side: replies slipped in before the handshake are never read after it."""
-    lying_there = asyncio.Event()
+    heard, lying_there = asyncio.Event(), asyncio.Event()
 
     async def slipped_in(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         writer.write(b"220 go\r\n")
         await writer.drain()
-        await asyncio.sleep(0.05)
+        await heard.wait()
         writer.write(b"250 injected\r\n")
         await lying_there.wait()
         await writer.start_tls(SERVED.context())
@@ -259,7 +259,9 @@ async def test_what_was_said_in_clear_is_discarded_by_the_handshake(dial: Dial) 
     stream = await dial(slipped_in)
     await stream.write(b"STARTTLS\r\n")
     assert await stream.read() == b"220 go\r\n"
-    await asyncio.sleep(0.2)  # the injected reply lies in our buffer
+    heard.set()
+    while not stream._received:  # the injected reply lies in our buffer
+        await asyncio.sleep(0.01)
     lying_there.set()
     await stream.start_tls("mx.example.org", verify=True)
     await stream.write(b"EHLO")
