@@ -59,8 +59,14 @@ class Document:
     @property
     def name(self) -> str:
         """metadata.name, "" when it says none."""
-        metadata = self.data.get("metadata")
-        return str(metadata.get("name", "")) if isinstance(metadata, Mapping) else ""
+        return str(self.metadata.get("name", ""))
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """metadata without what is null: to an API server that is not there."""
+        given = self.data.get("metadata")
+        rows = given.items() if isinstance(given, Mapping) else ()
+        return {name: value for name, value in rows if value is not None}
 
     def line(self, place: Place) -> int:
         """Line of a field, or of the nearest thing around it that is there."""

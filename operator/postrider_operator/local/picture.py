@@ -99,11 +99,11 @@ class Picture:
 
 
 def _namespace(document: Document, default: str) -> str:
-    return str((document.data.get("metadata") or {}).get("namespace") or default)
+    return str(document.metadata.get("namespace") or default)
 
 
 def _placed(document: Document, namespace: str) -> Object:
-    return {**document.data, "metadata": {**document.data["metadata"], "namespace": namespace}}
+    return {**document.data, "metadata": {**document.metadata, "namespace": namespace}}
 
 
 def _secrets(rows: list[Object]) -> tuple[dict[str, Secret], dict[str, str]]:

@@ -11,9 +11,10 @@ from typing import Any
 import celpy
 import jsonschema
 from celpy.adapter import json_to_cel
+from pydantic import ValidationError
 
 from postrider_operator.kinds import BY_NAME
-from postrider_operator.kinds.resource import API_VERSION
+from postrider_operator.kinds.resource import API_VERSION, Metadata
 from postrider_operator.local.documents import Document, Place, Problem
 from postrider_operator.schemas import Schema, object_schema
 
@@ -70,13 +71,18 @@ def _frame(document: Document) -> Iterator[Problem]:
     version = OTHERS.get(document.kind, API_VERSION)
     if document.data.get("apiVersion") != version:
         yield document.problem(("apiVersion",), f"must be {version}")
-    metadata = document.data.get("metadata")
-    given = metadata.get("name") if isinstance(metadata, Mapping) else None
-    if not document.name or given is None:
+    metadata = document.metadata
+    if not metadata.get("name"):
         yield document.problem(("metadata", "name"), "is required")
-    elif not isinstance(given, str):
-        yield document.problem(("metadata", "name"), f"must be text; put quotes around {given!r}")
-    elif not _NAME.fullmatch(document.name) or len(document.name) > 253:
+        return
+    try:
+        Metadata.model_validate(metadata)
+    except ValidationError as error:
+        for row in error.errors():
+            wrong = f"must be text; put quotes around {row['input']!r}" if row["type"] == "string_type" else row["msg"]
+            yield document.problem(("metadata", *row["loc"]), wrong)
+        return
+    if not _NAME.fullmatch(document.name) or len(document.name) > 253:
         message = f"{document.name!r} is not a name: lower-case letters, digits, hyphens and dots (RFC 1123)"
         yield document.problem(("metadata", "name"), message)
 

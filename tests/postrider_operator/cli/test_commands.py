@@ -40,6 +40,14 @@ def test_lint_finds_nothing_wrong_with_the_quickstart() -> None:
     assert (found.exit_code, found.stdout) == (0, "")
 
 
+def test_lint_takes_null_for_nothing_as_an_api_server_does(tmp_path: Path) -> None:
+    for file in QUICKSTART.iterdir():
+        nothing = "metadata:\n  creationTimestamp: null\n  labels:\n"  # as `kubectl create --dry-run -o yaml` has it
+        (tmp_path / file.name).write_text(file.read_text().replace("metadata:\n", nothing))
+    found = run("lint", tmp_path)
+    assert (found.exit_code, found.stdout) == (0, "")
+
+
 def test_lint_tells_what_api_server_and_operator_would(tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(BAD)
     for name in ("server.yaml", "domains.yaml"):

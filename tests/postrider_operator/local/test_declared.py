@@ -167,6 +167,10 @@ def test_a_directory_without_yaml_is_told(tmp_path: Path) -> None:
         ("a: !!timestamp x\n", "1: not YAML: a value cannot be read: "),
         ("a: " + "9" * 5000, "1: not YAML: a value cannot be read: "),
         ("apiVersion: v1\nkind: List\nitems:\n-\n- {}\n", "4: an object is a mapping with kind, metadata and spec"),
+        (
+            box("z, annotations: {checked: true}", "z@x.test"),
+            "3: mailbox/z: metadata.annotations.checked: must be text; put quotes around True",
+        ),
         (box("2026", "z@x.test"), "3: mailbox/2026: metadata.name: must be text; put quotes around 2026"),
     ],
 )
