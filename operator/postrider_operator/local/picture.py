@@ -92,9 +92,8 @@ class Picture:
             notes = {**(metadata.get("annotations") or {}), ACKNOWLEDGE: self.acknowledge}
             metadata = {**metadata, "annotations": notes}
         status = self.statuses.get(Ref(row["kind"], metadata["namespace"], metadata["name"]), {})
-        plain = {key: value for key, value in metadata.items() if value is not None}
         spec = row.get("spec")
-        body = {"metadata": plain, "status": status, **({"spec": spec} if spec is not None else {})}
+        body = {"metadata": metadata, "status": status, **({"spec": spec} if spec is not None else {})}
         return BY_NAME[row["kind"]].model_validate(body)
 
 
