@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,8 +21,9 @@ COMMANDS = {
     "store": "postrider.commands.store",
     "shred": "postrider.commands.shred",
 }
-#: What is meant when options come first, or nothing at all.
+#: What is meant when options come first, or nothing at all; but for those that are said to the whole.
 DEFAULT = "serve"
+OPTIONS = ("--help", "--version")
 
 
 class Commands(TyperGroup):
@@ -29,7 +31,7 @@ class Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """The arguments, with DEFAULT in front where no command is named."""
-        named = args and (args[0] == "--help" or not args[0].startswith("-"))
+        named = args and (args[0] in OPTIONS or not args[0].startswith("-"))
         return super().parse_args(ctx, args if named else [DEFAULT, *args])
 
     def list_commands(self, ctx: Any) -> list[str]:
@@ -46,8 +48,19 @@ class Commands(TyperGroup):
 app = typer.Typer(cls=Commands, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"postrider-server {version('postrider')}")
+        raise typer.Exit
+
+
 @app.callback(epilog="Without a command: serve. `postrider-server COMMAND --help` says more.")
-def postrider_server() -> None:
+def postrider_server(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the release.")
+    ] = False,
+) -> None:
     """The mail server, and what one does with its data directory."""
 
 

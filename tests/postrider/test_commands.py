@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +52,11 @@ def test_every_command_has_help(name):
     done = CliRunner().invoke(app, [name, "--help"])
     assert done.exit_code == 0
     assert f" {name} " in done.output.splitlines()[0]
+
+
+def test_the_release_is_told():
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"postrider-server {version('postrider')}\n")
 
 
 def test_an_unknown_command_is_named():

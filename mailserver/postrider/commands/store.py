@@ -73,7 +73,8 @@ def compact(
 
 
 def _said(done: Rebuilt) -> list[str]:
-    lines = [f"{done.accounts} accounts, {done.mailboxes} folders, {done.messages} messages, {done.queued} queue rows"]
+    made = {"account": done.accounts, "folder": done.mailboxes, "message": done.messages, "queue row": done.queued}
+    lines = [", ".join(counted(number, noun) for noun, number in made.items())]
     if done.put_aside:
         lines.append(f"the old database is now {done.put_aside}")
     if done.missing_batches:

@@ -50,6 +50,8 @@ async def _usage(data: Path, name: str, domain: str) -> None:
             homes.add(f"{row.name.partition('/')[0]}/{row.name.rpartition('@')[2]}")
         if name and not lines:
             raise CannotOpen(f"{name} has no mail: nothing was ever stored for it")
+        if domain and not lines:
+            raise CannotOpen(f"no account of {domain} has mail: nothing was ever stored for one")
         if not name:
             lines += [await _domain(store, home, directory) for home in sorted(homes)]
     _table([_HEAD, *lines])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -37,8 +38,19 @@ app = typer.Typer(
 )
 
 
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"postrider {version('postrider')}")
+        raise typer.Exit
+
+
 @app.callback()
-def postrider() -> None:
+def postrider(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Show the release.")
+    ] = False,
+) -> None:
     """Email for your domains as Kubernetes resources."""
 
 

@@ -159,5 +159,8 @@ def test_usage_of_all_of_a_domain_and_of_one(filled):
     assert domain[:6] == ["850", "B", "9.8", "Ki", "8", "%"]
     assert run("usage", "--data", filled, "--domain", "ONE.test") == (0, text)
     assert "nothing was ever stored" in run("usage", "carol@one.test", "--data", filled)[1]
+    assert run("usage", "--data", filled, "--domain", "three.test") == (
+        1, "postrider-server: no account of three.test has mail: nothing was ever stored for one\n",
+    )  # fmt: skip
     lines = run("usage", "default/alice@one.test", "--data", filled)[1].splitlines()
     assert len(lines) == 2

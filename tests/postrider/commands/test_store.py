@@ -45,7 +45,7 @@ def test_a_lost_database_is_made_again(data):
     code, output = said("verify", "--data", data)
     assert code == 1
     assert "store rebuild" in output
-    assert said("rebuild", "--data", data) == (0, "1 accounts, 6 folders, 4 messages, 0 queue rows\n")
+    assert said("rebuild", "--data", data) == (0, "1 account, 6 folders, 4 messages, 0 queue rows\n")
     assert said("verify", "--data", data)[0] == 0
     code, output = said("rebuild", "--data", data)
     assert code == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,11 @@ def test_help_names_every_command_and_cuts_no_sentence_short() -> None:
     found = run("--help")
     assert all(name in found.output for name in ("up", "lint", "render", "dns", "status"))
     assert "..." not in found.output.partition("Commands:")[2]
+
+
+def test_the_release_is_told() -> None:
+    found = run("--version")
+    assert (found.exit_code, found.output) == (0, f"postrider {version('postrider')}\n")
 
 
 def test_local_mode_does_not_load_a_clusters_libraries() -> None:
