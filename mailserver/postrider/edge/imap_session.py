@@ -156,7 +156,10 @@ class ImapSession:
         if not self.condstore:
             self.engine.enable("CONDSTORE")
             if self.view_or_none is not None:
-                self.engine.untagged(r.ok_code(b"HIGHESTMODSEQ %d" % self.view.modseq, b"Highest"))
+                self._say_highest()
+
+    def _say_highest(self) -> None:
+        self.engine.untagged(r.ok_code(b"HIGHESTMODSEQ %d" % self.view.known, b"Highest"))
 
     # -- answers -----------------------------------------------------------------------------------------------------
 
@@ -171,6 +174,9 @@ class ImapSession:
     async def finish(self, text: str = "Done", code: bytes = b"", *, expunge: bool = True) -> None:
         """Tell the news and end the command with OK."""
         await self.tell(expunge=expunge)
+        if "QRESYNC" in self.engine.enabled and self.view_or_none and self.view.withheld:
+            # Who goes by the MODSEQs it has seen would not ask for what is withheld (erratum 1810 of RFC 5162).
+            self._say_highest()
         self.engine.answer(Status.OK, text, code)
 
     def refuse(self, text: str, code: bytes = b"") -> None:

@@ -97,6 +97,8 @@ class View:
     silent: set[int] = field(default_factory=set)
     #: A byte for each message up to the last that is gone and still has its number: 1 where it is.
     _gone: bytearray = field(default_factory=bytearray)
+    #: `modseq` before the first of those was taken in.
+    _before_gone: int = 0
 
     def __len__(self) -> int:
         return len(self.uids) if self.filled else self.mailbox.messages
@@ -117,6 +119,16 @@ class View:
         if len(uids) != self.mailbox.messages:
             raise LostCount
         self.uids, self.filled = uids, True
+
+    @property
+    def withheld(self) -> bool:
+        """Whether messages that are gone still have their numbers."""
+        return bool(self._gone)
+
+    @property
+    def known(self) -> int:
+        """The highest modseq up to which the client has been told everything."""
+        return self._before_gone if self._gone else self.modseq
 
     def number(self, uid: int) -> int:
         """The message number of a UID, 0 when this session does not see it."""
@@ -192,6 +204,8 @@ class View:
         What is gone comes first, at most so many messages at a time, so that others get their turn in between: the
         view is as the client knows it after each. Who stops in the middle takes the same changes in again.
         """
+        if not self._gone:
+            self._before_gone = self.modseq
         for vanished in changes.vanished:
             for first, last in vanished.runs:
                 self._bury(bisect_left(self.uids, first), bisect_right(self.uids, last))

@@ -74,6 +74,7 @@ def test_client_and_server_agree(data: st.DataObject) -> None:
     view = view_of(*mailbox)
     client = list(mailbox)
     modseq, uidnext = 10, 6
+    told = view.known
     for _ in range(data.draw(st.integers(1, 8))):
         modseq += 1
         fresh = data.draw(st.integers(0, 2))
@@ -101,8 +102,11 @@ def test_client_and_server_agree(data: st.DataObject) -> None:
         if view.modseq < modseq:  # it was stopped in the middle: what is not taken in is asked for again
             uidnext -= fresh
             mailbox = [uid for uid in mailbox if uid not in added]
-        elif expunge:
-            assert client == mailbox
+        else:
+            assert client == mailbox or not expunge
+            assert view.withheld == (client != mailbox)
+        told = told if view.withheld else view.modseq
+        assert view.known == told
 
 
 def test_own_changes_are_not_told_again() -> None:

@@ -36,6 +36,30 @@ async def test_expunge_is_told_only_when_numbers_may_change(connect):
         assert told(await one.ask("NOOP")) == [b"* 2 FETCH (UID 3 FLAGS (\\Flagged \\Recent))"]
 
 
+async def test_an_expunge_that_is_withheld_is_not_lost_with_the_connection(connect):
+    """Modseqs told meanwhile are higher than its own: who came back with them would never hear of it."""
+    async with connect() as one, connect() as two, connect() as three:
+        for _ in range(3):
+            await one.append(MESSAGE)
+        await one.ask("SELECT INBOX")
+        for late in (two, three):
+            await late.ask("ENABLE QRESYNC" if late is two else "NOOP")
+            await late.ask("SELECT INBOX")
+        await one.ask("STORE 2 +FLAGS.SILENT (\\Deleted)")
+        before = await two.ask("NOOP")
+        await three.ask("NOOP")
+        known = int(before[0].partition(b"MODSEQ (")[2].partition(b")")[0])
+        await one.ask("EXPUNGE")
+        await one.ask("STORE 1 +FLAGS.SILENT (\\Flagged)")
+        lower = b"* OK [HIGHESTMODSEQ %d] Highest" % known
+        lines = told(await two.ask("FETCH 1 (MODSEQ)"))
+        assert b"* 1 FETCH (MODSEQ (%d))" % (known + 2) in lines
+        assert lines[-1] == lower
+        assert lower in told(await three.ask("FETCH 1 (FLAGS)") + await three.ask("FETCH 1 (MODSEQ)"))
+        assert told(await two.ask("NOOP")) == [b"* VANISHED 2"]
+        assert not [line for line in await two.ask("FETCH 1 (MODSEQ)") if b"HIGHESTMODSEQ" in line]
+
+
 async def test_a_folder_is_opened_on_a_full_disk(connect, site, monkeypatch):
     """What is \\Recent cannot be written down then; the next SELECT does."""
     commit = site.store.writer.commit
