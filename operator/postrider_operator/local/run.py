@@ -33,6 +33,8 @@ from postrider_operator.world import World
 #: Seconds between two looks at the files, and at a server that has nothing to load.
 LOOK_EVERY = 0.1
 ASK_EVERY = 2.0
+#: Seconds after which somebody wonders why it does not serve yet.
+_LONG = 5.0
 #: A plan leads to another one - a key generated, a mailbox that needs it - but not to many.
 _MAX_PLANS = 20
 #: The server may end by itself so often within so many seconds.
@@ -142,7 +144,11 @@ class Local:
         """Start the server; False when it was called off meanwhile."""
         starting = asyncio.create_task(self.server.start())
         stopping = asyncio.create_task(self._stop.wait())
-        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        waiting = {starting, stopping}
+        done, _ = await asyncio.wait(waiting, timeout=_LONG, return_when=asyncio.FIRST_COMPLETED)
+        if not done:
+            self.say(f"still starting: it waits for whoever else uses {self.options.data}, or see {self.server.log}")
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if not starting.done():
             starting.cancel()

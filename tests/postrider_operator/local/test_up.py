@@ -35,14 +35,17 @@ class Up:
         self.output = data.parent / "output"
 
     def start(self, *flags: str) -> Up:
+        self.begin(*flags)
+        self.wait(self.ready_file.exists)
+        return self
+
+    def begin(self, *flags: str) -> None:
         self.ready_file.unlink(missing_ok=True)
         command = [sys.executable, "-c", "from postrider_operator.cli import main; main()", "up", str(self.directory)]
         command += ["--data", str(self.data), "--ports", "auto", "--resolver", "127.0.0.1:1"]
         command += ["--ready-file", str(self.ready_file), *flags]
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output)
-        self.wait(self.ready_file.exists)
-        return self
 
     def stop(self) -> int:
         assert self.process is not None
@@ -206,6 +209,17 @@ def test_quickstart_serves_edits_take_effect_and_neither_wrong_files_nor_kills_d
     up.wait(lambda: up.ready["listeners"] != before)
     assert up.subjects("bob@example.net") == 1
     assert up.stop() == 0
+
+
+def test_who_waits_for_a_command_is_told(up: Up) -> None:
+    up.start()
+    assert up.stop() == 0
+    with (up.data / "mail" / "lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        up.begin()
+        up.wait(lambda: f"still starting: it waits for whoever else uses {up.data}" in up.said)
+        assert not up.ready_file.exists()
+    up.wait(up.ready_file.exists)
 
 
 def test_two_cannot_use_one_data_directory(up: Up) -> None:
