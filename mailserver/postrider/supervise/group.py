@@ -194,6 +194,7 @@ class Group:
             front = self._fronts[index] = await nursery.start("front", index)
             await front.come_up(START_SECONDS)
             await self._accompany(front)
+            del self._fronts[index]
             if not self._stop.is_set():
                 await asyncio.sleep(RESTART)
 
