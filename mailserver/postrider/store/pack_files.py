@@ -16,6 +16,8 @@ SLICE = 1024 * 1024
 _IOV = 512  # well below IOV_MAX
 #: What is written at once where the next records go.
 _ZEROS = bytes(512 * 1024)
+#: Octets of zeros at the end of a file by which it is known that its writer had not come to seal it.
+_ROOM = 4096
 #: Read with a header, since meta and table mostly fit.
 _HEAD_GUESS = 4096
 
@@ -44,6 +46,13 @@ def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
     """Packs that are missing or end before their last committed record: somebody took something away."""
     present = {pack_id: pack_path(directory, pack_id).stat().st_size for pack_id in pack_ids(directory)}
     return [pack_id for pack_id, used in sorted(known.items()) if present.get(pack_id, 0) < used]
+
+
+def was_sealed(directory: Path, pack_id: int) -> bool:
+    """Whether a pack ends with its last record. Behind what was still being written is the room taken for more."""
+    with pack_path(directory, pack_id).open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        return bool(os.pread(file.fileno(), _ROOM, max(0, size - _ROOM)).strip(b"\0"))
 
 
 def sync_directory(directory: Path) -> None:

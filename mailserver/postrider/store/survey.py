@@ -11,7 +11,7 @@ import msgspec
 
 from postrider.store import journal, records
 from postrider.store.journal import About
-from postrider.store.pack_files import check_frames, is_pack, pack_ids, pack_path, read_frames, read_head
+from postrider.store.pack_files import check_frames, is_pack, pack_ids, pack_path, read_frames, read_head, was_sealed
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
 
 #: Octets that are looked through at a time.
@@ -76,14 +76,16 @@ def look_through(directory: Path, progress: Progress) -> Survey:
         progress("reading packs", done, len(ids))
         survey.used[pack] = FILE_HEADER.size
         survey.torn = []
+        # Copies that were being made when the writer ended: nothing is said to be in them before they are sealed.
+        copies = pack != ids[-1] and not was_sealed(directory, pack)
         for found in read_pack(directory, pack):
             wrong = found if isinstance(found, Damage) else _enter(survey, directory, found)
             if wrong:
                 survey.torn.append(wrong)
-                continue
-            survey.damage += survey.torn  # something whole follows
-            survey.torn = []
-        if pack != ids[-1]:
+            elif not copies:
+                survey.damage += survey.torn  # something whole follows
+                survey.torn = []
+        if pack != ids[-1] and not copies:
             survey.damage += survey.torn
     if ids:
         _find_unsynced(survey, directory, ids[-1])

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 
 import apsw
@@ -15,9 +16,11 @@ from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, app
 
 from postrider.store import journal
 from postrider.store import transactions as t
+from postrider.store.codecs import FRAME
 from postrider.store.directory import CannotOpen
 from postrider.store.open import Options, keyring, open_local, verify
-from postrider.store.pack_files import pack_path
+from postrider.store.pack_files import PackFile, pack_path
+from postrider.store.records import FILE_HEADER
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.survey import look_through
 from postrider.store.transactions import Outcome, StoreError
@@ -65,6 +68,25 @@ async def test_everything_is_as_it_was(busy, data, options):
     before = dump(data)
     assert again(data).put_aside
     assert dump(data) == before
+
+
+async def test_copies_that_were_being_made_are_no_damage(data, options):
+    """Killed in the midst of compaction or encryption: the copies' pack is torn, and nobody was told of it yet."""
+    committer = SqliteCommitter(data, options)
+    committer.commit([intake(ALICE)])
+    packs = data / "packs"
+    copies = PackFile.create(packs, committer._packs.set_aside(NOON), FRAME, NOON)
+    end = copies.write([b"a frame whose header comes last"], copies.end + 200)
+    copies.close()
+    committer.commit([intake(BOB)])
+    committer.close()
+    before = dump(data)
+    lose(data)
+    assert again(data).damage == []
+    assert dump(data)["message"] == before["message"]
+    os.truncate(pack_path(packs, copies.id), end)  # as if it had been sealed
+    lose(data)
+    assert [(one.pack, one.start) for one in again(data).damage] == [(copies.id, FILE_HEADER.size)]
 
 
 async def test_numbers_of_what_came_and_went_in_one_batch_are_not_given_again(data, options):
