@@ -127,7 +127,9 @@ def _told(path: Path) -> Iterator[None]:
     except SyncFailed as error:
         raise CannotOpen(f"{path} cannot be used: {error}") from error
     except apsw.Error as error:
-        raise CannotOpen(f"{directory.database_path(path)} cannot be opened: {error}") from error
+        damaged = isinstance(error, apsw.CorruptError | apsw.NotADBError)
+        advice = f": `postrider-server store rebuild --data {path}` makes it again from the packs" if damaged else ""
+        raise CannotOpen(f"{directory.database_path(path)} cannot be opened: {error}{advice}") from error
 
 
 def _committer(path: Path, options: Options) -> SqliteCommitter:

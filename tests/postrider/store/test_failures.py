@@ -20,6 +20,7 @@ from postrider.store import transactions as t
 from postrider.store import wire
 from postrider.store.directory import CannotOpen
 from postrider.store.open import connect, open_local, open_writer
+from postrider.store.sqlite import database
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.transactions import Outcome, Reason, StoreError
 from postrider.telemetry.events import Events
@@ -123,6 +124,17 @@ def test_a_disk_that_cannot_sync_is_told_at_the_start(data, options, monkeypatch
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(CannotOpen, match="fsync of pack 1"):
         open_writer(data, options)
+
+
+def test_a_damaged_database_is_told_and_nothing_stays_open(data, options):
+    SqliteCommitter(data, options).close()
+    with (data / "mail.db").open("r+b") as file:
+        file.seek(database.PAGE_SIZE)
+        file.write(b"\xee" * database.PAGE_SIZE * 100)
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(CannotOpen, match=f"malformed: `postrider-server store rebuild --data {data}` makes it again"):
+        open_writer(data, options)
+    assert os.listdir("/proc/self/fd") == before
 
 
 async def test_a_writer_that_dies_leaves_nobody_waiting(data, options):

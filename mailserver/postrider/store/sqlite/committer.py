@@ -10,7 +10,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
@@ -20,9 +20,7 @@ import apsw
 from postrider.store import directory
 from postrider.store import transactions as t
 from postrider.store.blobs import BlobWriter, Location, Place, SyncFailed
-from postrider.store.directory import CannotOpen
 from postrider.store.keyring import Keyring
-from postrider.store.maildir import ROOT
 from postrider.store.meta import Incoming, incoming
 from postrider.store.pack_files import short_packs
 from postrider.store.packs import Packs, Recovered
@@ -30,7 +28,7 @@ from postrider.store.space import Space
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
 from postrider.store.sqlite.compaction import clear_away
-from postrider.store.sqlite.files import body_files
+from postrider.store.sqlite.files import check_database
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.hands import Hands, Store
 from postrider.store.sqlite.journal import Journal, last_batch
@@ -38,7 +36,6 @@ from postrider.store.sqlite.sealing import Sealing
 from postrider.store.sqlite.settling import Settling
 from postrider.store.sqlite.transaction import Running
 from postrider.store.sqlite.upkeep import Upkeep
-from postrider.store.survey import has_bodies
 from postrider.store.transactions import Reason, StoreError
 from postrider.store.values import Account
 from postrider.store.writer import Options, Outcome, merged
@@ -64,10 +61,13 @@ class SqliteCommitter:
         self._packs = Packs(directory.packs_directory(path), pack_size=options.pack_size)
         self._blobs = blobs or self._packs
         self._space = Space(path, options, lambda free: self._emit("store.no_space", free=free))
-        self._lock = directory.lock(path, options.wait, options.sleep)
-        try:
-            _check_database(path)
+        with ExitStack() as undo:
+            self._lock = directory.lock(path, options.wait, options.sleep)
+            undo.callback(os.close, self._lock)
+            check_database(path)
             self._db = database.open_writer(directory.database_path(path), self._emit)
+            undo.callback(self._db.close)
+            undo.callback(self._packs.close)
             self._settling = Settling(self._db, directory.database_path(path))
             self._packs.before_seal = self._settling.settle
             limit = options.wal_size // database.PAGE_SIZE
@@ -75,9 +75,7 @@ class SqliteCommitter:
             self._wal = Checkpointer(self._db, directory.database_path(path), limit, self._checkpoint_failed)
             recovered = self._recover()
             latency = directory.sync_latency(path) if options.measure_sync else 0.0
-        except BaseException:
-            os.close(self._lock)
-            raise
+            undo.pop_all()
         self._emit(
             "store.open", path=str(path), filesystem=kind, sync_ms=round(latency * 1000, 3), pack=recovered.pack,
             orphans=recovered.orphans, cut=recovered.cut,
@@ -378,16 +376,6 @@ class SqliteCommitter:
     def _emit(self, event: str, **fields: object) -> None:
         if self._options.events:
             self._options.events.emit(event, **fields)
-
-
-def _check_database(path: Path) -> None:
-    """Raises CannotOpen where there is mail and no database to go with it: an empty one would hide the mail."""
-    if directory.database_path(path).exists():
-        return
-    if has_bodies(directory.packs_directory(path)) or any(body_files(path / ROOT)):
-        raise CannotOpen(
-            f"{path} has mail but no database: `postrider-server store rebuild --data {path}` makes it again"
-        )
 
 
 def _run(run: Running, txn: t.Txn) -> object:

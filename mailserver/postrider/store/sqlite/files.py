@@ -1,4 +1,4 @@
-"""Files of bodies that no row needs: left by a kill between a file and its COMMIT, or by a removal that was lost."""
+"""Bodies without rows: left by a kill between file and COMMIT, by a removal that was lost, or by a lost database."""
 
 from __future__ import annotations
 
@@ -11,13 +11,25 @@ from typing import Any
 import apsw
 
 from postrider.store import directory
+from postrider.store.directory import CannotOpen
 from postrider.store.maildir import BODIES, QUEUE, ROOT
 from postrider.store.sqlite import database
+from postrider.store.survey import has_bodies
 
 #: Seconds that a file may be older than the last COMMIT, and be what that COMMIT was for.
 MARGIN = 60
 #: Files that are looked for among the rows in one go.
 _AT_ONCE = 100_000
+
+
+def check_database(data: Path) -> None:
+    """Raises CannotOpen where there is mail and no database to go with it: an empty one would hide the mail."""
+    if directory.database_path(data).exists():
+        return
+    if has_bodies(directory.packs_directory(data)) or any(body_files(data / ROOT)):
+        raise CannotOpen(
+            f"{data} has mail but no database: `postrider-server store rebuild --data {data}` makes it again"
+        )
 
 
 def body_files(root: Path, since: int = 0) -> Iterator[str]:
