@@ -20,6 +20,8 @@ from postrider.store.records import KIND_BODY, BadRecord, largest
 
 #: Rests for each second of work: while others commit, and else.
 _BUSY, _QUIET = 4.0, 0.5
+#: Seconds of the longest rest, however long the machine stood still: a writer that ends waits for it.
+_LONGEST = 1.0
 
 
 class Clear(NamedTuple):
@@ -73,7 +75,7 @@ class Pace:
             raise Stopped
         seen = self._commits()
         took = self._clock.monotonic() - self._since
-        self._sleep(took * (_QUIET if seen == self._seen else _BUSY))
+        self._sleep(min(_LONGEST, took * (_QUIET if seen == self._seen else _BUSY)))
         self._seen, self._since = seen, self._clock.monotonic()
 
 
