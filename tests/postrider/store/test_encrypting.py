@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 import store_process
 from powerloss import Disk, Traced
 from rows_of import again, dump, lose
-from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, append, intake
+from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, append, intake
 
 from postrider.store import open as stores
 from postrider.store import transactions as t
@@ -24,6 +25,7 @@ from postrider.store.keyring import Masters
 from postrider.store.open import keyring, open_local
 from postrider.store.pack_files import pack_ids
 from postrider.store.records import KEY_NONE, KIND_BODY
+from postrider.store.sealer import Pace
 from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.sqlite.rota import Portion
 from postrider.store.survey import Damage, read_pack
@@ -246,13 +248,14 @@ async def test_killed_at_any_step_it_loses_nothing_and_goes_on(data, options, se
                 continue
             shutil.rmtree(where, ignore_errors=True)
             shutil.copytree(data, where, ignore=shutil.ignore_patterns("*-shm"))
-            there = replace(sealed, keys=keyring(where, MASTERS))
+            later = StillClock(clock.seconds)  # that of the first goes on only while it does nothing
+            there = replace(sealed, keys=keyring(where, MASTERS), clock=later)
             if len(steps) % 2:
                 lose(where)
                 done = again(where, keyring(where, MASTERS))
                 assert (done.damage, done.delivered_again, done.lost_bodies) == ([], 0, 0)
             other = SqliteCommitter(where, there)
-            until(other, clock, finished(other))
+            until(other, later, finished(other))
             other.close()
             assert seen(where) == [] == clear_bodies(where)
             assert unchanged(where) == rows
@@ -264,6 +267,16 @@ async def test_killed_at_any_step_it_loses_nothing_and_goes_on(data, options, se
     finally:
         shutil.rmtree(where, ignore_errors=True)
         committer.close()
+
+
+def test_a_rest_is_short_however_long_the_machine_stood_still(clock):
+    rests = []
+    pace = Pace(clock, rests.append, lambda: 0, threading.Event())
+    clock.seconds += 0.5
+    pace.rest()
+    clock.seconds += 3600
+    pace.rest()
+    assert rests == [0.25, 1.0]
 
 
 def _lasting(value):
