@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, cast
 
+from postrider.edge.peer import acknowledge, peer_of, reason_of, tls_of
 from postrider.edge.session import Session
 from postrider.protocols.engine import NEED_DATA, Closed, StartTls
 
@@ -20,6 +20,8 @@ LINGER_SECONDS = 30.0
 STALL_SECONDS = 300.0
 #: What the transport holds for a slow reader before the conversation stops, in bytes.
 OUTPUT_HIGH_WATER = 128 * 1024
+#: Octets of a command that give a peer new time though the command is not whole: an octet a minute does not.
+_PROGRESS = 1024
 #: Events handled before output is sent, so that a pipelining peer cannot pile it up.
 _EVENTS_PER_FLUSH = 64
 
@@ -38,6 +40,8 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._deadline = self._timer_at = 0.0
+        self._moved = True  # something happened since the deadline was set
+        self._heard = 0  # octets that came since then
         self._paused = False  # we asked the transport not to read
         self._stalled = False  # the peer does not read
         self._unstalled: asyncio.Future[None] | None = None
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
         if self._session is not None and self._transport is not None and not (self.closed or self._upgrading):
             output = self._session.engine.take_output()
             if output:
+                self._moved = True
                 self._transport.write(output)
 
     async def send(self) -> None:
@@ -69,6 +74,11 @@ class Connection(asyncio.Protocol):
             await asyncio.shield(self._unstalled)
         if self.closed:
             raise ConnectionResetError("the connection is gone")
+
+    def acknowledge(self) -> None:
+        """Acknowledge at once what has come: the peer may keep back its next octets until then (RFC 896)."""
+        if self._transport is not None and not self.closed:
+            acknowledge(self._transport)
 
     def wake(self) -> None:
         """Ask the engine for events again, after something else than input may have made one."""
@@ -126,7 +136,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.set_write_buffer_limits(high=OUTPUT_HIGH_WATER)
-        self.tls = _tls_of(self._transport)
+        self.tls = tls_of(self._transport)
         try:
             self._session = self._listener.service.open(self)
         except Exception:
@@ -138,6 +148,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes arrived."""
         session = self._session
+        self._heard += len(data)
         if self._upgrading:
             # Only what came through the handshake; reading in clear has stopped before.
             if self._early is not None:
@@ -162,7 +173,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The peer does not read what we send."""
-        self._stalled = True
+        self._stalled = self._moved = True
         self._set_timer(self._loop.time() + STALL_SECONDS)
 
     def resume_writing(self) -> None:
@@ -204,8 +215,11 @@ class Connection(asyncio.Protocol):
             event = engine.next_event()
             if event is NEED_DATA:
                 self.flush()
-                self._set_timer(self._loop.time() + engine.timeout)
+                if self._moved or self._heard >= _PROGRESS:
+                    self._moved, self._heard = False, 0
+                    self._set_timer(self._loop.time() + engine.timeout)
                 return None
+            self._moved = True
             if isinstance(event, Closed):
                 self.close()
                 return None
@@ -313,7 +327,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._paused = self._upgrading = False
         transport.set_write_buffer_limits(high=OUTPUT_HIGH_WATER)
-        self.tls = _tls_of(transport)
+        self.tls = tls_of(transport)
         early, self._early = self._early or [], None
         if self._session is not None:
             self._session.engine.tls_started()
@@ -374,24 +388,3 @@ class Connection(asyncio.Protocol):
             except Exception:
                 self._report()
         self._listener.forget(self)
-
-
-def peer_of(peername: tuple[str, int] | None) -> tuple[str, int]:
-    """Address and port of a socket's other end; IPv4 in IPv6 as IPv4, without a zone."""
-    if not peername:
-        return "", 0
-    ip = peername[0].partition("%")[0]
-    return (ip.removeprefix("::ffff:") if "." in ip else ip), peername[1]
-
-
-def reason_of(error: BaseException) -> str:
-    """What to log about a handshake that failed."""
-    return getattr(error, "reason", None) or type(error).__name__
-
-
-def _tls_of(transport: asyncio.Transport) -> str:
-    tls: ssl.SSLObject | None = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return ""
-    cipher = tls.cipher()
-    return f"{tls.version()} {cipher[0] if cipher else ''}".strip()

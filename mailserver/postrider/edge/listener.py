@@ -10,7 +10,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
 from postrider.contract.model import Limits
-from postrider.edge.driver import HANDSHAKE_SECONDS, LINGER_SECONDS, Connection, peer_of, reason_of
+from postrider.edge.driver import HANDSHAKE_SECONDS, LINGER_SECONDS, Connection
+from postrider.edge.peer import peer_of, reason_of
 from postrider.edge.session import Service
 from postrider.model.network import network_of
 from postrider.telemetry.events import Events

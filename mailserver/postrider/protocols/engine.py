@@ -53,7 +53,7 @@ class Engine(Protocol):
         ...
 
     def timed_out(self) -> None:
-        """`timeout` passed without a byte: say what the protocol says then; the next event is Closed."""
+        """`timeout` passed and nothing happened: say what the protocol says then; the next event is Closed."""
         ...
 
     def tls_started(self) -> None:

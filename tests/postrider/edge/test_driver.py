@@ -258,6 +258,41 @@ async def test_silence_ends_in_the_engines_own_words(running, monkeypatch: pytes
     writer.close()
 
 
+async def test_a_command_that_does_not_come_to_its_end_is_silence_too(running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Echo, "timeout", 0.2)
+    server = await running()
+    reader, writer = await server.connect()
+
+    async def trickle() -> None:
+        while True:
+            writer.write(b"x")
+            await asyncio.sleep(0.01)
+
+    task = asyncio.create_task(trickle())
+    assert await asyncio.wait_for(reader.read(), 30) == b"hello\r\ntoo slow\r\n"
+    task.cancel()
+    writer.close()
+
+
+async def test_much_of_a_command_gives_new_time(running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(driver, "_PROGRESS", 100)
+    server = await running()
+    reader, writer = await server.connect()
+    await reader.readline()
+    (link,) = server.listener._connections
+    deadlines = [link._deadline]
+    for size in (99, 1, 99, 1):
+        heard = link._heard
+        writer.write(b"x" * size)
+        await server.until(lambda before=heard: link._heard != before)
+        deadlines.append(link._deadline)
+    writer.write(b"\r\n")
+    assert await reader.readline() == b"x" * 200 + b"\r\n"
+    first, second, third, fourth, fifth = deadlines
+    assert first == second < third == fourth < fifth < link._deadline
+    writer.close()
+
+
 async def test_a_client_that_only_sends_gets_its_answers_after_its_end_of_stream(running) -> None:
     server = await running()
     reader, writer = await server.connect()
