@@ -44,7 +44,10 @@ async def _fits(session: ImapSession, size: int) -> bool:
 
 async def chunk(session: ImapSession, event: e.AppendChunk) -> None:
     """Octets of the message announced last. A full disk refuses the command once it is complete."""
-    await session.arriving[-1].spool.write(event.data)
+    arriving = session.arriving[-1]
+    await arriving.spool.write(event.data)
+    if arriving.spool.size == arriving.event.size:  # clients that send the command's end apart wait for this
+        session.link.acknowledge()
 
 
 async def end(session: ImapSession, _: e.AppendEnd) -> None:

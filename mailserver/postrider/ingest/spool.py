@@ -62,6 +62,11 @@ class Spool:
         self._path = ""
         self._failed: OSError | None = None
 
+    @property
+    def size(self) -> int:
+        """Octets so far."""
+        return self._size
+
     async def write(self, chunk: bytes) -> None:
         """The next bytes. When the file cannot take them, `finish` says so: the sender is in the middle of DATA."""
         if self._failed is not None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import threading
+
+import pytest
 
 from postrider.mailbox import matching
 from postrider.mime import text
@@ -50,6 +53,23 @@ async def test_a_client_that_goes_in_the_middle_is_forgotten(connect, site, tmp_
     while site.tls._connections:
         await asyncio.sleep(0.01)
     assert "server.failure" not in log.getvalue()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="this system acknowledges when it likes")
+async def test_a_client_that_sends_the_end_of_an_append_apart_does_not_wait(connect, site):
+    async with connect() as one:
+        (link,) = site.tls._connections
+        ours = link._transport.get_extra_info("socket")
+        ours.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)
+        await one.say(b"a APPEND INBOX {20}\r\n")
+        await one.until(b"+")
+        await one.say(b"x" * 19)
+        await one.say(b"x")
+        async with asyncio.timeout(30):
+            while not ours.getsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK):
+                await asyncio.sleep(0.005)
+        await one.say(b"\r\n")
+        assert (await one.until(b"a "))[-1].startswith(b"a OK [APPENDUID")
 
 
 async def test_a_search_in_megabytes_of_text_lets_others_go_on(connect, monkeypatch):
