@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import MappingProxyType
 
 from postrider.contract import files
 from postrider.contract.model import Snapshot
@@ -29,8 +28,10 @@ class Planned:
     """What the files lead to."""
 
     problems: tuple[Problem, ...]
-    #: Where each declared object stands.
-    places: MappingProxyType[Ref, str]
+    #: How many objects the files declare.
+    objects: int
+    #: File and line of each declared object that something is said of.
+    places: Mapping[Ref, str]
     snapshot: Snapshot | None
     applies: tuple[Apply, ...]
     generates: tuple[Generate, ...]
@@ -78,14 +79,12 @@ def _settled(picture: Picture, *, local: bool, image: str) -> Planned:
         picture.previous = found
         # As if a pod had loaded it: lint tells what is wrong with the files, not that nothing runs.
         picture.pods = (Pod("lint", ready=True, loaded=desired.generation),)
-    uids = {document_ref(picture, key): "" for key in picture.declared.objects}
-    places = {ref: picture.where(ref) for ref in uids}
-    statuses = tuple(StatusPatch(ref, "", status) for ref, status in picture.statuses.items())
-    problems = (*picture.declared.problems, *picture.problems)
-    return Planned(problems, MappingProxyType(places), found, desired.applies, tuple(made.values()), statuses)
-
-
-def document_ref(picture: Picture, key: tuple[str, str]) -> Ref:
-    """The Ref of a declared object."""
-    namespace = (picture.declared.objects[key].data.get("metadata") or {}).get("namespace") or "default"
-    return Ref(key[0], namespace, key[1])
+    return Planned(
+        problems=(*picture.declared.problems, *picture.problems),
+        objects=len(picture.declared.objects),
+        places={ref: place for ref in picture.statuses if (place := picture.where(ref))},
+        snapshot=found,
+        applies=desired.applies,
+        generates=tuple(made.values()),
+        statuses=tuple(StatusPatch(ref, "", status) for ref, status in picture.statuses.items()),
+    )

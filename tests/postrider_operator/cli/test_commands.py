@@ -60,6 +60,17 @@ def test_lint_tells_what_api_server_and_operator_would(tmp_path: Path) -> None:
     assert "bad.yaml:11: mailbox/three: SecretNotFound: There is no Secret nowhere" in found.stdout
 
 
+def test_lint_tells_of_objects_that_leave_the_servers_namespace_unsaid(tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(BAD)
+    (tmp_path / "domains.yaml").write_text((QUICKSTART / "domains.yaml").read_text())
+    server = (QUICKSTART / "server.yaml").read_text()
+    (tmp_path / "server.yaml").write_text(server.replace("metadata:\n", "metadata:\n  namespace: mail\n"))
+    found = run("lint", tmp_path)
+    assert found.exit_code == 1
+    assert "bad.yaml:1: alias/one: AliasLoop" in found.stdout
+    assert "6 objects, 3 problems" in found.stderr
+
+
 def test_render_shows_objects_without_secrets() -> None:
     found = run("render", QUICKSTART, "--image", "registry.example/postrider:1")
     rows = {(row["kind"], row["metadata"]["name"]): row for row in yaml.safe_load_all(found.stdout)}
