@@ -68,7 +68,7 @@ def test_lint_tells_of_objects_that_leave_the_servers_namespace_unsaid(tmp_path:
     found = run("lint", tmp_path)
     assert found.exit_code == 1
     assert "bad.yaml:1: alias/one: AliasLoop" in found.stdout
-    assert "6 objects, 3 problems" in found.stderr
+    assert "bad.yaml:11: mailbox/three: SecretNotFound" in found.stdout
 
 
 def test_render_shows_objects_without_secrets() -> None:
