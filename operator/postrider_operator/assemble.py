@@ -75,7 +75,7 @@ class Assembler:
             verifiers=self._from.hashing.made(key),
             children=tuple(self._children(world)),
             pods=pods,
-            workload=self._workload(key),
+            workload=workload(picture, key),
         )
 
     def _children(self, world: World) -> Iterable[Child]:
@@ -89,23 +89,24 @@ class Assembler:
         metas = ((ref, self._from.picture.meta(ref)) for ref in sorted(refs, key=lambda ref: (ref.kind, ref.name)))
         return [_child(ref, meta) for ref, meta in metas if meta is not None]
 
-    def _workload(self, key: Key) -> Workload:
-        namespace, name = key
-        service = self._from.picture.get(Ref("Service", namespace, names.mail(name)))
-        addresses = service.addresses if isinstance(service, Service) else ()
-        found = self._from.picture.get(Ref("StatefulSet", namespace, names.mail(name)))
-        if not isinstance(found, StatefulSet):
-            return Workload(addresses=addresses)
-        status = found.status
-        return Workload(
-            replicas=found.spec.replicas,
-            ready=status.ready_replicas,
-            updated=status.updated_replicas,
-            observed=status.observed_generation >= found.metadata.generation,
-            current_revision=status.current_revision,
-            update_revision=status.update_revision,
-            addresses=addresses,
-        )
+
+def workload(picture: Picture, key: Key) -> Workload:
+    """The StatefulSet and the mail Service of a MailServer, as far as there are any."""
+    namespace, name = key
+    service = picture.get(Ref("Service", namespace, names.mail(name)))
+    addresses = service.addresses if isinstance(service, Service) else ()
+    found = picture.get(Ref("StatefulSet", namespace, names.mail(name)))
+    if not isinstance(found, StatefulSet):
+        return Workload(addresses=addresses)
+    status = found.status
+    return Workload(
+        replicas=status.replicas,
+        ready=status.ready_replicas,
+        updated=status.updated_replicas,
+        observed=status.observed_generation >= found.metadata.generation,
+        update_revision=status.update_revision,
+        addresses=addresses,
+    )
 
 
 def _child(ref: Ref, meta: Meta) -> Child:

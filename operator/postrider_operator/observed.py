@@ -140,12 +140,6 @@ class Pod(msgspec.Struct):
         return ""
 
 
-class StatefulSetSpec(msgspec.Struct, frozen=True):
-    """How many pods a StatefulSet wants."""
-
-    replicas: int = 1
-
-
 class StatefulSetStatus(msgspec.Struct, frozen=True, rename="camel"):
     """How far a StatefulSet is."""
 
@@ -153,7 +147,6 @@ class StatefulSetStatus(msgspec.Struct, frozen=True, rename="camel"):
     replicas: int = 0
     ready_replicas: int = 0
     updated_replicas: int = 0
-    current_revision: str = ""
     update_revision: str = ""
 
 
@@ -161,7 +154,6 @@ class StatefulSet(msgspec.Struct):
     """A StatefulSet."""
 
     metadata: Meta
-    spec: StatefulSetSpec = StatefulSetSpec()
     status: StatefulSetStatus = StatefulSetStatus()
 
 

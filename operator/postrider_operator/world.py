@@ -42,7 +42,7 @@ class Secret:
 class Child:
     """Metadata of an object that has, or could have, a name we use (Secret, ConfigMap, StatefulSet, Service, ...).
 
-    Every existing object of the namespace whose name is in `plan.children.names(world)` or that carries our labels.
+    Every existing object of the namespace that is in `plan.known_names(world)` or that carries our labels.
     """
 
     ref: Ref
@@ -77,12 +77,12 @@ class Pod:
 class Workload:
     """The StatefulSet and the Service as the cluster sees them."""
 
+    #: Pods there are, that are ready, and that are of the newest revision.
     replicas: int = 0
     ready: int = 0
     updated: int = 0
     #: The StatefulSet controller has seen the present generation.
     observed: bool = False
-    current_revision: str = ""
     update_revision: str = ""
     #: Addresses of the mail Service: load balancer ingress IPs or host names, else the cluster IPs.
     addresses: tuple[str, ...] = ()
