@@ -15,6 +15,7 @@ from postrider_operator.plan.desired import (
     Generate,
     KeyMaterial,
     LeafMaterial,
+    Material,
     Object,
     PasswordMaterial,
 )
@@ -45,9 +46,7 @@ def verifiers(password: Password, token: Token = secrets.token_bytes) -> tuple[s
     return passwords.make(password.text, generated=password.generated, token=token)
 
 
-def _data(
-    material: KeyMaterial | PasswordMaterial | CaMaterial | LeafMaterial, ca: Mapping[str, bytes] | None, now: float
-) -> dict[str, bytes]:
+def _data(material: Material, ca: Mapping[str, bytes] | None, now: float) -> dict[str, bytes]:
     match material:
         case KeyMaterial(algorithm):
             pem = dkim.generate(algorithm)

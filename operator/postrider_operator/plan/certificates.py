@@ -79,7 +79,7 @@ def _own(world: World, server: MailServer, findings: Findings, result: Certifica
     leaf = Ref("Secret", world.namespace, names.certificate(world.name))
     for at in (authority, leaf):
         present = children.child(world, at)
-        if present is not None and not names.is_ours(dict(present.labels)):
+        if present is not None and not names.is_ours(present.labels):
             result.finding = name_taken(at)
             findings.add(ref(server), result.finding)
             return

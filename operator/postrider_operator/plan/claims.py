@@ -88,13 +88,9 @@ def settle(claimants: Iterable[tuple[str, Resource]], remembered: Memory, now: f
 
 
 def to_keep(
-    settled: Settled, remembered: Memory, serving: Iterable[Key], world: tuple[str, float]
+    settled: Settled, remembered: Memory, serving: Iterable[Key], namespace: str, now: float
 ) -> tuple[Claim, ...]:
-    """The claims that no row of the new snapshot holds: of those that lost or wait, and of those that are gone.
-
-    `world` is the namespace and the present time.
-    """
-    namespace, now = world
+    """The claims that no row of the new snapshot holds: of those that lost or wait, and of those that are gone."""
     rows = set(serving)
     held = {what for _, _, what in rows}
     living = (
@@ -103,7 +99,7 @@ def to_keep(
         if key not in rows
     )
     gone = (
-        _gone(key, since, remembered, world)
+        _gone(key, since, remembered, namespace, now)
         for key, since in remembered.since.items()
         if key not in settled.since and key not in rows
     )
@@ -112,8 +108,7 @@ def to_keep(
     return (*living, *(claim for claim in kept if now - claim.gone < REMEMBERED))
 
 
-def _gone(key: Key, since: int, remembered: Memory, world: tuple[str, float]) -> Claim:
-    namespace, now = world
+def _gone(key: Key, since: int, remembered: Memory, namespace: str, now: float) -> Claim:
     if key in remembered.gone:
         return remembered.gone[key]
     return Claim(

@@ -61,7 +61,7 @@ class Apply:
 
 @dataclass(frozen=True, slots=True)
 class KeyMaterial:
-    """A DKIM private key; `data`: key.pem (PKCS#8)."""
+    """A DKIM private key; `data`: key.pem (PKCS#8), dns.txt (the TXT record that publishes it)."""
 
     algorithm: Literal["RSA", "Ed25519"]
 
@@ -154,7 +154,7 @@ class Desired:
     events: tuple[Event, ...] = ()
     #: Seconds after which to plan again though nothing happened (certificate renewal, ...); None: no need.
     again: float | None = None
-    #: (name, type) of the DNS records whose presence decides about DNSReady: what `observe` should ask for.
+    #: (name, type) of the DNS records whose presence decides about DNSReady: what `lookups` should ask for.
     questions: tuple[tuple[str, str], ...] = ()
     #: Files of the snapshot directory, as the server is to see it (what the applies above project into the pod).
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)

@@ -33,7 +33,7 @@ class Keys:
 
 def is_generated(key: DkimKey) -> bool:
     """Whether the operator made this DkimKey object."""
-    return key.metadata.labels.get(names.CONTENT) == "dkim" and names.is_ours(dict(key.metadata.labels))
+    return key.metadata.labels.get(names.CONTENT) == "dkim" and names.is_ours(key.metadata.labels)
 
 
 def secret_name(key: DkimKey) -> str:
@@ -122,7 +122,7 @@ def _ours(world: World, at: Ref, key: DkimKey, about: tuple[MailDomain, Findings
     """Whether the generated Secret is there; asks for it where it is not."""
     parent, findings, result = about
     present = children.child(world, at)
-    if present is not None and not names.is_ours(dict(present.labels)):
+    if present is not None and not names.is_ours(present.labels):
         findings.add(ref(key), name_taken(at))
         return False
     # What holds for generated keys the MailDomain says, now and not when they were made.

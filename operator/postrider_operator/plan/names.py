@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Literal
 
 from postrider.contract import files
@@ -90,9 +91,9 @@ def selector(server: str) -> dict[str, str]:
     return {"app.kubernetes.io/component": "server", SERVER_LABEL: server}
 
 
-def is_ours(labels_: object) -> bool:
+def is_ours(labels_: Mapping[str, str]) -> bool:
     """Whether an object with these labels was made by the operator."""
-    return isinstance(labels_, dict) and labels_.get(MANAGED_BY) == OPERATOR
+    return labels_.get(MANAGED_BY) == OPERATOR
 
 
 def fixed(world: World) -> tuple[Ref, ...]:

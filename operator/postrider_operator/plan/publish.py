@@ -67,7 +67,5 @@ def _unused(world: World, wanted: frozenset[Ref]) -> tuple[Delete, ...]:
     """Parts that have no rows any more."""
     parts = {_ref(world, suffix) for suffix in files.OBJECTS} - wanted
     return tuple(
-        Delete(child.ref, child.uid)
-        for child in world.children
-        if child.ref in parts and names.is_ours(dict(child.labels))
+        Delete(child.ref, child.uid) for child in world.children if child.ref in parts and names.is_ours(child.labels)
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -31,26 +29,6 @@ from postrider_operator.plan.mine import Mine, ref
 from postrider_operator.world import World
 
 _Row = TypeVar("_Row", Domain, Mailbox, Alias, DkimKey)
-
-
-@dataclass(frozen=True, slots=True)
-class Before:
-    """The rows of the last snapshot by the name of their resource."""
-
-    domains: Mapping[str, Domain]
-    mailboxes: Mapping[str, Mailbox]
-    aliases: Mapping[str, Alias]
-
-
-def before(previous: Snapshot | None) -> Before:
-    """Index the last snapshot."""
-    if previous is None:
-        return Before({}, {}, {})
-    return Before(
-        {row.resource: row for row in previous.domains},
-        {row.resource: row for row in previous.mailboxes},
-        {row.resource: row for row in previous.aliases},
-    )
 
 
 def server_row(world: World, findings: Findings) -> Server | None:
@@ -93,7 +71,7 @@ def domain_rows(world: World, mine: Mine, keys: Keys, settled: Settled, findings
     # RSA first: what everybody verifies stands on top of the message.
     for key in sorted(keys.rows, key=lambda key: (key.algorithm != "RSA", key.selector)):
         selectors.setdefault(key.domain, []).append(key.selector)
-    known = before(world.previous).domains
+    known = {row.resource for row in world.previous.domains} if world.previous else set()
     rows = []
     for name, domain in mine.domains:
         claim = ("MailDomain", domain.metadata.name, name)
@@ -119,7 +97,7 @@ def domain_rows(world: World, mine: Mine, keys: Keys, settled: Settled, findings
 
 def mailbox_rows(world: World, mine: Mine, settled: Settled, findings: Findings) -> list[Mailbox]:
     """Mailboxes that may serve; one whose password cannot be had keeps its last good row."""
-    known = before(world.previous).mailboxes
+    known = {row.resource: row for row in world.previous.mailboxes} if world.previous else {}
     rows = []
     for address, mailbox in mine.mailboxes:
         claim = ("Mailbox", mailbox.metadata.name, address)

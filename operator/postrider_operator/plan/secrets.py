@@ -167,5 +167,5 @@ def _password(world: World, mailbox: Mailbox) -> Password | Finding:
     if len(value) > passwords.MAX_PASSWORD and not passwords.is_hash(value):
         message = f"key {key} of Secret {name} has {len(value)} characters"
         return Finding("InvalidPassword", message, f"Store a password of at most {passwords.MAX_PASSWORD}.")
-    ours = given is None and names.is_ours(dict(secret.labels)) and bool(_GENERATED.fullmatch(value))
+    ours = given is None and names.is_ours(secret.labels) and bool(_GENERATED.fullmatch(value))
     return Password(f"{secret.uid}/{secret.version}/{key}", value, generated=ours)

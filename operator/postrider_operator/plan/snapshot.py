@@ -80,7 +80,7 @@ def build(world: World, mine: Mine, parts: Parts, findings: Findings) -> Publish
     )
     good = _good(world, declared, findings)
     good, held = _with_losses_held(world, good)
-    kept = claims.to_keep(settled, parts.remembered, rows.claim_keys(good), (world.namespace, world.now))
+    kept = claims.to_keep(settled, parts.remembered, rows.claim_keys(good), world.namespace, world.now)
     return _numbered(world, msgspec.structs.replace(good, claims=kept), held)
 
 
