@@ -133,10 +133,11 @@ async def _work(operator: Operator, stop: asyncio.Event) -> None:
         tasks.create_task(operator.hands.recorder.run(), name="events")
         await operator.kopf_ready.wait()
         _on_signals(stop)  # kopf has put its own handlers in their place
-        if not chosen.leader_election:
+        if chosen.leader_election:
+            place = Place(chosen.operator_namespace, chosen.lease_name, chosen.identity)
+            await Lease(operator.lease_client, place).lead(lambda: _lead(operator))
+        else:
             await _lead(operator)
-        place = Place(chosen.operator_namespace, chosen.lease_name, chosen.identity)
-        await Lease(operator.lease_client, place).lead(lambda: _lead(operator))
 
 
 async def _kopf_until(operator: Operator, stop: asyncio.Event) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -260,6 +261,11 @@ class Client:
         except msgspec.MsgspecError:
             status = {"message": text[:300].decode(errors="replace")}
         raise _error(response.status, status, _seconds(response.headers.get("Retry-After", "")))
+
+
+def micro_time() -> str:
+    """This moment as metav1.MicroTime is written."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def decode(raw: bytes) -> Object:

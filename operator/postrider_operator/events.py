@@ -7,9 +7,8 @@ import hashlib
 import logging
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from postrider_operator.client import ApiError, Client, Forbidden, NotFound, Object, Unreachable
+from postrider_operator.client import ApiError, Client, Forbidden, NotFound, Object, Unreachable, micro_time
 from postrider_operator.metrics import Metrics
 from postrider_operator.plan.desired import API_VERSIONS, Event
 
@@ -24,7 +23,7 @@ SERIES_PAUSE = 30.0
 WAITING = 1000
 #: Events remembered for their series.
 REMEMBERED = 4096
-#: regarding.note of events.k8s.io/v1 may hold this many bytes.
+#: `note` of events.k8s.io/v1 may hold this many bytes.
 NOTE_BYTES = 1024
 
 
@@ -76,7 +75,7 @@ class Recorder:
         if now - series.written < SERIES_PAUSE:
             return
         series.written = now
-        body = {"series": {"count": series.count, "lastObservedTime": _micro_time()}}
+        body = {"series": {"count": series.count, "lastObservedTime": micro_time()}}
         try:
             await self._client.merge(f"{_path(event)}/{series.name}", body, manager=REPORTER)
             self._metrics.count("postrider_operator_writes_total", kind="Event", verb="merge", result="ok")
@@ -84,9 +83,7 @@ class Recorder:
             await self._create(event, key, now)
 
     async def _create(self, event: Event, key: str, now: float) -> None:
-        name = (
-            f"{event.ref.name[:200].rstrip('-.')}.{hashlib.sha256(f'{key}{_micro_time()}'.encode()).hexdigest()[:16]}"
-        )
+        name = f"{event.ref.name[:200].rstrip('-.')}.{hashlib.sha256(f'{key}{micro_time()}'.encode()).hexdigest()[:16]}"
         await self._client.create(_path(event), self._body(event, name))
         self._metrics.count("postrider_operator_writes_total", kind="Event", verb="create", result="ok")
         self._series[key] = _Series(name, seen=now, written=now)
@@ -99,7 +96,7 @@ class Recorder:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": name, "namespace": event.ref.namespace},
-            "eventTime": _micro_time(),
+            "eventTime": micro_time(),
             "reportingController": REPORTER,
             "reportingInstance": self._identity[:128],
             "action": "Reconcile",
@@ -122,7 +119,3 @@ def _path(event: Event) -> str:
 
 def _key(event: Event) -> str:
     return "\0".join((event.uid, str(event.ref), event.type, event.reason, event.message))
-
-
-def _micro_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,9 +10,8 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from postrider_operator.client import ApiError, Client, Conflict, Object, Unreachable, decode
+from postrider_operator.client import ApiError, Client, Conflict, Object, Unreachable, decode, micro_time
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +159,7 @@ class Lease:
         }
 
     def _spec(self, before: Object) -> Object:
-        now = _micro_time()
+        now = micro_time()
         mine = before.get("holderIdentity") == self._place.identity
         changes = int(before.get("leaseTransitions") or 0)
         return {
@@ -177,9 +176,5 @@ class Lease:
             async with asyncio.timeout(3):
                 found = await self._client.find(self._place.path)
                 if found is not None and found["spec"].get("holderIdentity") == self._place.identity:
-                    found["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=_micro_time())
+                    found["spec"].update(holderIdentity="", leaseDurationSeconds=1, renewTime=micro_time())
                     await self._client.replace(self._place.path, found)
-
-
-def _micro_time() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
