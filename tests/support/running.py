@@ -26,6 +26,8 @@ PASSWORD = "correct horse battery staple"
 VERIFIERS = passwords.make(PASSWORD, generated=True)
 #: Messages asked for in one command: its line has a limit.
 FETCHED = 2000
+#: What the processes of a server run first.
+BUSY_MACHINE = str(Path(__file__).with_name("busy_machine"))
 
 
 def free_base():
@@ -81,6 +83,7 @@ class Running:
         command = [*self.before, *self.command, "--ready-file", str(ready), *self.flags]
         # To read all authorities of the world takes 25 ms a process; the other is how its processes are known.
         env = {**os.environ, "SSL_CERT_FILE": str(self.ca), "POSTRIDER_TESTED": str(self.directory)}
+        env["PYTHONPATH"] = os.pathsep.join(filter(None, (BUSY_MACHINE, os.environ.get("PYTHONPATH"))))
         with (self.directory / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
         end = time.monotonic() + seconds
