@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from postrider.app import backup as backups
 from postrider.commands.backup import Progress, Quiet, Where, told
-from postrider.commands.terminal import Data
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -16,7 +16,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 @app.command()
 def restore(
     where: Where,
-    data: Data,
+    data: Annotated[
+        Path, typer.Option(help="Empty or new: it becomes the server's data directory.", envvar="POSTRIDER_DATA")
+    ],
     *,
     at: Annotated[str, typer.Option("--at", metavar="BACKUP", help="This one (default: the newest).")] = "",
     hold_queue: Annotated[

@@ -25,10 +25,10 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
         str, typer.Option(help="IP address to listen on.", envvar="POSTRIDER_LISTEN_ADDRESS")
     ] = "0.0.0.0",  # noqa: S104 -- a mail server listens to the world
     ports: Annotated[
-        str, typer.Option(help="unprivileged (2525, 2587 ...), auto, or BASE to add to 25, 587, 465, 143, 993.")
+        str, typer.Option(help="unprivileged (2525, 2587 ...), auto, or BASE to add to 25, 587, 465, 143, 993, 80, 90.")
     ] = roles.UNPRIVILEGED,
     role: Annotated[list[roles.Role] | None, typer.Option(help="Run only these roles (repeatable).")] = None,
-    fronts: Annotated[int, typer.Option(min=0, help="Listening processes; 0 is one a core.")] = 0,
+    fronts: Annotated[int, typer.Option(min=0, help="Listening processes; 0: one a core, two at least.")] = 0,
     resolver: Annotated[
         str, typer.Option(help="DNS server, HOST:PORT; the system's if not given.", envvar="POSTRIDER_RESOLVER")
     ] = "",

@@ -22,7 +22,7 @@ def up(  # noqa: PLR0913 -- each parameter is a flag
     ports: Annotated[
         str,
         typer.Option(
-            help="auto, or BASE: BASE+25, +587, +465, +143, +993. If not given: 10025 ... when free, else auto.",
+            help="auto, or BASE: BASE+25, +587, +465, +143, +993, +80, +90. Not given: 10025 ... when free, else auto.",
             show_default=False,
         ),
     ] = "",
