@@ -87,11 +87,14 @@ def note_source(settings: Settings) -> None:
 
 def of_tool(data: Path, clock: Clock) -> Keyring:
     """The keyring of a command: with the master keys that the data directory's server has, as far as they are there."""
-    kept = files.read_kept(_kept(data)) if _kept(data).is_dir() else None
-    ids = kept.server.storage.encryption_keys if isinstance(kept, Snapshot) else ()
+    kept = last_snapshot(data)
+    ids = kept.server.storage.encryption_keys if kept else ()
     declared = Declared(directory.keys_directory(data) / _LINK, lambda: ids, clock)
     return stores.keyring(data, declared.read())
 
 
-def _kept(data: Path) -> Path:
-    return Path(Settings(snapshot="", data=str(data), ports={}).kept_snapshot)
+def last_snapshot(data: Path) -> Snapshot | None:
+    """What the server of a data directory was told last; None where it never was told anything. Raises BadSnapshot."""
+    where = Path(Settings(snapshot="", data=str(data), ports={}).kept_snapshot)
+    kept = files.read_kept(where) if where.is_dir() else None
+    return kept if isinstance(kept, Snapshot) else None

@@ -14,8 +14,6 @@ import apsw
 
 from postrider.accounts.directory import Directory
 from postrider.app import keys
-from postrider.contract import files
-from postrider.contract.model import Snapshot
 from postrider.model.address import AddressError, parse_address
 from postrider.net.system import SystemClock
 from postrider.store import directory
@@ -23,7 +21,6 @@ from postrider.store import open as stores
 from postrider.store.directory import CannotOpen
 from postrider.store.ports import Store
 from postrider.store.values import Account, account_of
-from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events, level_of
 
 DEFAULT_NAMESPACE = "default"
@@ -55,9 +52,8 @@ def account_named(text: str, namespace: str = "") -> Account:
 
 def directory_of(data: Path) -> Directory | None:
     """What is declared, as the server of a data directory last had it; None where it never had anything."""
-    kept = Path(Settings(snapshot="", data=str(data), ports={}).kept_snapshot)
-    snapshot = files.read_kept(kept) if kept.is_dir() else None
-    return Directory(snapshot) if isinstance(snapshot, Snapshot) else None
+    snapshot = keys.last_snapshot(data)
+    return Directory(snapshot) if snapshot else None
 
 
 @contextlib.contextmanager

@@ -45,9 +45,8 @@ def declared(data: Path, account: Account) -> tuple[Directory, Mailbox] | None:
     directory = tools.directory_of(data)
     if directory is None:
         return None
-    namespace, _, address = account.partition("/")
-    mailbox = directory.mailbox(address)
-    return (directory, mailbox) if mailbox and mailbox.namespace == namespace else None
+    mailbox = directory.declared(account)
+    return (directory, mailbox) if mailbox else None
 
 
 async def told(work: Coroutine[Any, Any, object], done: Progress) -> None:

@@ -31,7 +31,7 @@ def verify(data: Data, *, quiet: Quiet = False) -> None:
         typer.echo(f"{note} (nothing needs it)", err=True)
     typer.echo(f"{counted(done.records, 'record')} in {counted(done.packs, 'pack')}, {size(done.octets)}")
     if done.problems:
-        typer.echo(f"postrider-server: {len(done.problems)} things are wrong", err=True)
+        typer.echo(f"postrider-server: {counted(len(done.problems), 'problem')}", err=True)
         raise typer.Exit(1)
     if done.unopened:
         typer.echo(
@@ -51,6 +51,8 @@ def rebuild(data: Data, *, quiet: Quiet = False) -> None:
         typer.echo(line)
     for damage in done.damage:
         typer.echo(str(damage), err=True)
+    for damage in done.dead:
+        typer.echo(f"{damage} (nothing needs it)", err=True)
     for left in done.left:
         typer.echo(left, err=True)
     if done.lost_bodies or done.damage or done.left or done.missing_batches:
