@@ -50,7 +50,7 @@ class Relay(Row, frozen=True):
 
 
 class QueuePolicy(Row, frozen=True):
-    """How outbound mail is retried (FEATURES Q1)."""
+    """How outbound mail is retried (RFC 5321 §4.5.4.1)."""
 
     first_retry: Seconds = 300
     max_retry: Seconds = 4020
@@ -117,7 +117,7 @@ class Server(Row, frozen=True):
     limits: Limits = Limits()
     queue: QueuePolicy = QueuePolicy()
     relay: Relay | None = None
-    #: CIDRs whose PROXY protocol header is believed (FEATURES S9).
+    #: CIDRs whose PROXY protocol header is believed.
     proxy_networks: tuple[str, ...] = ()
     #: The address failures of nobody's mail are told to; "" is postmaster@hostname.
     postmaster: str = ""

@@ -51,9 +51,9 @@ STAGES: Mapping[Stage, frozenset[Source]] = {
     Stage.COMMIT: _ALL,
     Stage.ANNOUNCE: _ALL,
 }
-#: Whose mail we sign and whose missing fields we add; who may send to other servers.
-#: Messages of _HOPS bear a trace of their way to us; the others begin here.
+#: Whose messages bear a trace of their way to us; the others begin here.
 _HOPS = frozenset({Source.MX, Source.SUBMISSION})
+#: Whose mail we sign and whose missing fields we add; who may send to other servers.
 _AUTHORS = frozenset({Source.SUBMISSION, Source.WEB, Source.OWN})
 
 

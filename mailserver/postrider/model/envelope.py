@@ -10,7 +10,7 @@ from postrider.model.address import Address
 
 
 class Source(enum.Enum):
-    """How a message came to us; chooses its column in the table of stages (DESIGN, section 5)."""
+    """How a message came to us; says which stages it goes through (ingest.pipeline.STAGES)."""
 
     MX = "mx"
     SUBMISSION = "submission"
@@ -29,7 +29,7 @@ class Peer(msgspec.Struct, frozen=True):
     tls: str = ""
     #: The Received `with` keyword: SMTP, ESMTP, ESMTPS, ESMTPSA, UTF8SMTP ... (RFC 3848, RFC 6531 §4.3).
     protocol: str = "ESMTP"
-    #: Account of the authenticated user (see store.ports.Account), "" where nobody logged in.
+    #: Account of the authenticated user (store.values.Account), "" where nobody logged in.
     account: str = ""
     #: The address of the login.
     login: str = ""

@@ -1,9 +1,9 @@
-"""Ports to the world: time, randomness, DNS, dialling and HTTP come in through these and nowhere else."""
+"""Ports to the world: time, randomness, DNS and dialling come in through these and nowhere else."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -93,21 +93,4 @@ class Dialer(Protocol):
 
     async def dial(self, address: str, port: int, *, seconds: float) -> Stream:
         """Connect to an IP address within `seconds`. Raises OSError (TimeoutError included)."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An HTTP response, cut at the caller's limit."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-
-class Fetcher(Protocol):
-    """Fetches over HTTPS."""
-
-    async def get(self, url: str, *, limit: int, seconds: float, headers: Sequence[tuple[str, str]] = ()) -> Fetched:
-        """GET without following redirects; at most `limit` bytes of body. Raises OSError."""
         ...

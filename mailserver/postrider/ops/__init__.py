@@ -1,1 +1,1 @@
-"""Running a server: the snapshot it obeys, and later its janitor and backups."""
+"""Running a server: the snapshot it obeys, janitor, quota warnings, Maildirs, backups, import, export, undelete."""

@@ -1,1 +1,1 @@
-"""Outbound: queue rows are claimed, sent, tried again, given up and reported; never lost, never sent twice by us."""
+"""Outbound: queue rows are claimed, sent, tried again, given up and reported; none is ever lost."""

@@ -171,7 +171,7 @@ class Group:
         self._take_over()
         status = await writer.ended()
         if not self._stop.is_set():
-            # DESIGN section 3: an fsync error ends the group; nothing restarts a writer inside.
+            # After a failed sync nobody knows what the disk holds: a start from outside goes through recovery.
             raise GroupFailed(f"the writer ended with status {status}: the group ends")
 
     def _take_over(self) -> None:

@@ -29,7 +29,7 @@ class Health:
     #: "" when every process serves, else what is missing.
     missing: Callable[[], str]
     status: Callable[[], Status]
-    #: The store's counters: rows that survive every crash (DESIGN, section 6).
+    #: The store's counters: rows that survive every crash, as a process's own would not.
     counters: Callable[[], Awaitable[Mapping[str, int]]]
     metrics_directory: str
 

@@ -49,7 +49,7 @@ METRICS: Mapping[str, Metric] = {
     "postrider_quota_warnings_total": Metric("counter", "Users warned that their mailbox fills up.", ("percent",)),
     "postrider_held_accounts": Metric("gauge", "Accounts under legal hold."),
     "postrider_removed_messages_total": Metric("counter", "Messages removed by time, by what ended.", ("why",)),
-    "postrider_removed_bytes_total": Metric("counter", "Their octets.", ("why",)),
+    "postrider_removed_bytes_total": Metric("counter", "Octets of messages removed by time.", ("why",)),
     "postrider_janitor_round_timestamp_seconds": Metric(
         "gauge", "When the janitor's last round began, seconds since the epoch."
     ),
