@@ -55,7 +55,7 @@ class Copying:
     def run(self) -> Copied:
         """Copy and sync. Raises OSError, SyncFailed."""
         copied = Copied()
-        file = PackFile.create(self.directory, self.target, FRAME + sum(self.sources.values()), self.now)
+        file = PackFile.create(self.directory, self.target, FRAME + sum(self.sources.values()), self.now, copies=True)
         try:
             synced = 0
             for found in self._wanted(copied):

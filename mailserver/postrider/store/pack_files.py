@@ -16,8 +16,6 @@ SLICE = 1024 * 1024
 _IOV = 512  # well below IOV_MAX
 #: What is written at once where the next records go.
 _ZEROS = bytes(512 * 1024)
-#: Octets of zeros at the end of a file by which it is known that its writer had not come to seal it.
-_ROOM = 4096
 #: Read with a header, since meta and table mostly fit.
 _HEAD_GUESS = 4096
 
@@ -48,11 +46,10 @@ def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
     return [pack_id for pack_id, used in sorted(known.items()) if present.get(pack_id, 0) < used]
 
 
-def was_sealed(directory: Path, pack_id: int) -> bool:
-    """Whether a pack ends with its last record. Behind what was still being written is the room taken for more."""
+def is_being_copied(directory: Path, pack_id: int) -> bool:
+    """Whether copies were still being written into a pack."""
     with pack_path(directory, pack_id).open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        return bool(os.pread(file.fileno(), _ROOM, max(0, size - _ROOM)).strip(b"\0"))
+        return records.has_copies(file.read(FILE_HEADER.size))
 
 
 def sync_directory(directory: Path) -> None:
@@ -174,7 +171,8 @@ class WrongSize(Exception):
 class PackFile:
     """One pack that is written: preallocated where there is room, so that a full disk shows at write, not at sync."""
 
-    def __init__(self, fd: int, pack_id: int, end: int, limit: int) -> None:
+    def __init__(self, fd: int, pack_id: int, end: int, limit: int, header: bytes = b"") -> None:
+        """`header`: what is to be written in the place of the first octets when it is sealed."""
         self.fd = fd
         self.id = pack_id
         #: Where the next record goes.
@@ -183,20 +181,24 @@ class PackFile:
         self._dirty = False
         #: Up to here zeros were written, or records.
         self._cleared = 0
+        self._header = header
 
     @classmethod
-    def create(cls, directory: Path, pack_id: int, limit: int, now: int) -> PackFile:
-        """Begin a pack; a file of that number is replaced. Raises OSError, SyncFailed."""
+    def create(cls, directory: Path, pack_id: int, limit: int, now: int, *, copies: bool = False) -> PackFile:
+        """Begin a pack; a file of that number is replaced. Raises OSError, SyncFailed.
+
+        With `copies` it says, until it is sealed, that nobody relies on what is in it.
+        """
         path = pack_path(directory, pack_id)
         path.unlink(missing_ok=True)  # left by an attempt that failed; no committed record is in it
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _preallocate(fd, 0, limit)
-            os.pwrite(fd, records.pack_file_header(pack_id, now), 0)
+            os.pwrite(fd, records.pack_file_header(pack_id, now, copies=copies), 0)
         except OSError:
             os.close(fd)
             raise
-        made = cls(fd, pack_id, FILE_HEADER.size, limit)
+        made = cls(fd, pack_id, FILE_HEADER.size, limit, records.pack_file_header(pack_id, now) if copies else b"")
         made.sync_all()
         sync_directory(directory)
         return made
@@ -275,6 +277,9 @@ class PackFile:
 
     def seal(self) -> None:
         """End the file behind its last record. Raises OSError, SyncFailed."""
+        if self._header:
+            self.sync()  # what is in it comes before the word that it is
+            os.pwrite(self.fd, self._header, 0)
         os.ftruncate(self.fd, self.end)
         self.sync_all()
 

@@ -93,7 +93,7 @@ class Sealer:
         """Copy and sync. Raises OSError, SyncFailed, Stopped."""
         copies = Copies()
         room = sum(largest(clear.size, len(meta.KNOWN)) for clear, _ in self.wanted)
-        file = PackFile.create(self.directory, self.target, FRAME + room, self.now)
+        file = PackFile.create(self.directory, self.target, FRAME + room, self.now, copies=True)
         try:
             synced = 0
             for clear, key in self.wanted:

@@ -11,7 +11,15 @@ import msgspec
 
 from postrider.store import journal, records
 from postrider.store.journal import About
-from postrider.store.pack_files import check_frames, is_pack, pack_ids, pack_path, read_frames, read_head, was_sealed
+from postrider.store.pack_files import (
+    check_frames,
+    is_being_copied,
+    is_pack,
+    pack_ids,
+    pack_path,
+    read_frames,
+    read_head,
+)
 from postrider.store.records import FILE_HEADER, HEADER_SIZE, KIND_BODY, KIND_JOURNAL, BadRecord, Frame, Header
 
 #: Octets that are looked through at a time.
@@ -57,15 +65,17 @@ class Entry:
 class Survey:
     """What there is: the end of each pack's last record, the journal, what is damaged.
 
-    `torn`: what power loss may have left behind the last whole record; nobody was told that it is there. `unsynced`:
-    the journal's record of a batch whose bodies are torn, which never came to be committed.
+    `unsynced`: the journal's record of a batch whose bodies are torn, which never came to be committed; it is not one
+    of the entries. `blank`: files that were made for packs, and nothing was written into them. `end`: pack and offset
+    of the last record of changes.
     """
 
     used: dict[int, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     damage: list[Damage] = field(default_factory=list)
-    torn: list[Damage] = field(default_factory=list)
     unsynced: Entry | None = None
+    blank: list[int] = field(default_factory=list)
+    end: tuple[int, int] = (0, 0)
 
 
 def look_through(directory: Path, progress: Progress) -> Survey:
@@ -74,21 +84,18 @@ def look_through(directory: Path, progress: Progress) -> Survey:
     ids = pack_ids(directory)
     for done, pack in enumerate(ids):
         progress("reading packs", done, len(ids))
+        if _is_blank(directory, pack):
+            survey.blank.append(pack)
+            continue
         survey.used[pack] = FILE_HEADER.size
-        survey.torn = []
         # Copies that were being made when the writer ended: nothing is said to be in them before they are sealed.
-        copies = pack != ids[-1] and not was_sealed(directory, pack)
+        copies = is_being_copied(directory, pack)
         for found in read_pack(directory, pack):
             wrong = found if isinstance(found, Damage) else _enter(survey, directory, found)
-            if wrong:
-                survey.torn.append(wrong)
-            elif not copies:
-                survey.damage += survey.torn  # something whole follows
-                survey.torn = []
-        if pack != ids[-1] and not copies:
-            survey.damage += survey.torn
-    if ids:
-        _find_unsynced(survey, directory, ids[-1])
+            if wrong and not copies:
+                survey.damage.append(wrong)
+    if survey.used:
+        _look_at_end(survey, directory, max(survey.used))
     progress("reading packs", len(ids), len(ids))
     return survey
 
@@ -142,17 +149,33 @@ def _enter(survey: Survey, directory: Path, found: Found) -> Damage | None:
     return None
 
 
-def _find_unsynced(survey: Survey, directory: Path, pack: int) -> None:
-    """Note the journal's last record when bodies before it are not whole.
+def _look_at_end(survey: Survey, directory: Path, pack: int) -> None:
+    """Tell apart, in the pack that was open, what was never synced: no damage, and a batch that was never committed.
 
-    One sync makes bodies and record durable: so the power went before it, and nobody was told that they are there.
+    One sync makes bodies and the record of their batch durable. So nobody was told of what has no such record behind
+    it; and where bodies before the last record are not whole the power went before that sync.
     """
     last = max((one for one in survey.entries if not one.about.snapshot), key=lambda one: one.about.batch, default=None)
-    if last is None or last.pack != pack:
-        return
+    synced = -1
+    if last is not None and last.pack == pack:
+        synced = last.start
+        before, batch = _batch_before(directory, last)
+        with pack_path(directory, pack).open("rb") as file:
+            if not all(_is_whole(file.fileno(), found) for found in batch):
+                synced = before
+                survey.unsynced = last
+                survey.entries.remove(last)
+                survey.used[pack] = min(survey.used[pack], last.start)
+    survey.damage = [one for one in survey.damage if one.pack != pack or one.start <= synced]
+    if last is not None:
+        survey.end = last.pack, last.start
+
+
+def _batch_before(directory: Path, last: Entry) -> tuple[int, list[Found | Damage]]:
+    """Where the journal's record before this one is, 0 for none, and what lies between them."""
     before = 0
     batch: list[Found | Damage] = []
-    for found in read_pack(directory, pack):
+    for found in read_pack(directory, last.pack):
         if found.start >= last.start:
             break
         if isinstance(found, Found) and found.header.kind == KIND_JOURNAL:
@@ -160,13 +183,15 @@ def _find_unsynced(survey: Survey, directory: Path, pack: int) -> None:
             batch.clear()
         else:
             batch.append(found)
+    return before, batch
+
+
+def _is_blank(directory: Path, pack: int) -> bool:
+    """Whether the writer ended before the file's first octets were durable."""
+    if is_pack(directory, pack):
+        return False
     with pack_path(directory, pack).open("rb") as file:
-        if all(_is_whole(file.fileno(), found) for found in batch):
-            return
-    survey.unsynced = last
-    late = [one for one in survey.damage if one.pack == pack and before < one.start < last.start]
-    survey.damage = [one for one in survey.damage if one not in late]
-    survey.torn = [*late, *survey.torn]
+        return not _any(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def _is_whole(fd: int, found: Found | Damage) -> bool:

@@ -71,22 +71,47 @@ async def test_everything_is_as_it_was(busy, data, options):
 
 
 async def test_copies_that_were_being_made_are_no_damage(data, options):
-    """Killed in the midst of compaction or encryption: the copies' pack is torn, and nobody was told of it yet."""
+    """Killed in the midst of compaction or encryption: the copies' pack is torn, and nobody was told of it yet.
+
+    There is no room for more behind what was written: the disk was full.
+    """
     committer = SqliteCommitter(data, options)
     committer.commit([intake(ALICE)])
     packs = data / "packs"
-    copies = PackFile.create(packs, committer._packs.set_aside(NOON), FRAME, NOON)
-    end = copies.write([b"a frame whose header comes last"], copies.end + 200)
-    copies.close()
+    copies = PackFile.create(packs, committer._packs.set_aside(NOON), FRAME, NOON, copies=True)
+    copies.end = copies.write([b"a frame whose header comes last"], copies.end + 200)
+    os.truncate(pack_path(packs, copies.id), copies.end)
     committer.commit([intake(BOB)])
     committer.close()
     before = dump(data)
     lose(data)
-    assert again(data).damage == []
+    done = again(data)
+    assert (done.damage, done.dead) == ([], [])
     assert dump(data)["message"] == before["message"]
-    os.truncate(pack_path(packs, copies.id), end)  # as if it had been sealed
+    copies.seal()
+    copies.close()
     lose(data)
-    assert [(one.pack, one.start) for one in again(data).damage] == [(copies.id, FILE_HEADER.size)]
+    done = again(data)
+    assert (done.damage, [(one.pack, one.start) for one in done.dead]) == ([], [(copies.id, FILE_HEADER.size)])
+
+
+async def test_a_file_that_power_loss_left_blank_is_no_pack(data, options):
+    """The first octets of a pack that was begun were not durable."""
+    committer = SqliteCommitter(data, options)
+    committer.commit([intake(ALICE)])
+    committer.close()
+    before = dump(data)
+    blank = [pack_path(data / "packs", number) for number in (2, 3)]
+    blank[0].write_bytes(b"")
+    blank[1].write_bytes(bytes(5000))
+    lose(data)
+    done = again(data)
+    assert (done.damage, dump(data)) == ([], before)
+    committer = SqliteCommitter(data, options)
+    assert blank[0].exists() is blank[1].exists() is False
+    committer.commit([intake(ALICE)])
+    committer.close()
+    assert verify(data, lambda *_: None).dead == []
 
 
 async def test_numbers_of_what_came_and_went_in_one_batch_are_not_given_again(data, options):

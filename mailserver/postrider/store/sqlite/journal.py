@@ -172,6 +172,13 @@ class Journal:
         self._packs.sync()
         self.note_synced()
 
+    def leave(self, batch: int, last: int) -> None:
+        """Leave what was collected to the next start, as that batch; up to `last` numbers are not given again."""
+        payload = self._payload(always=last >= batch)
+        if payload:
+            rows = [(batch, payload), *((other, journal.pack(Changes([]))) for other in range(batch + 1, last + 1))]
+            self._db.executemany("INSERT INTO outbox (batch, changes) VALUES (?, ?)", rows)
+
     def _note_grown(self) -> None:
         for pack, octets in self.grown.items():
             self._db.execute(

@@ -1,13 +1,17 @@
 """Makes the database again from the packs: rows from the journal; mail that the journal does not know is delivered.
 
-The old database is put aside under another name, never removed. Nothing is written into the packs.
+The old database is put aside under another name, never removed. The packs stay as they are, but that the record of a
+batch that was never committed is taken out of them. What a rebuild changes comes into the journal at the next start:
+else it were lost with the database once more.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +28,11 @@ from postrider.store.maildir import ROOT
 from postrider.store.meta import Belongs
 from postrider.store.pack_files import pack_path, sync_directory
 from postrider.store.pack_reader import read_range
+from postrider.store.packs import Packs
 from postrider.store.records import FILE_HEADER, KIND_BODY, BadRecord
 from postrider.store.sqlite import database, delivery, ledger, rebuild_files
 from postrider.store.sqlite.accounts import next_uidvalidity
+from postrider.store.sqlite.journal import Journal
 from postrider.store.sqlite.mend import mend
 from postrider.store.sqlite.rebuild_files import Content
 from postrider.store.sqlite.replay import NoJournal, Replay
@@ -57,6 +63,8 @@ class Rebuilt:
     #: Bodies that rows name and no pack has.
     lost_bodies: int = 0
     damage: list[Damage] = field(default_factory=list)
+    #: Damage in octets that nothing needs any more.
+    dead: list[Damage] = field(default_factory=list)
     #: Bodies' files that no row names, and why: `store compact` removes them.
     left: list[str] = field(default_factory=list)
     #: The name the old database has now, "" when there was none.
@@ -84,6 +92,10 @@ class Rebuild:
         self._now = around.now
         self._done = Rebuilt()
         self._newest = 0
+        #: The last batch that a record tells of.
+        self._last = 0
+        #: Collects what is changed after the replay.
+        self._changes: Journal
 
     def run(self, wait: float) -> Rebuilt:
         """Do it. Raises CannotOpen when the directory is in use or has no journal; OSError, apsw.Error."""
@@ -92,7 +104,6 @@ class Rebuild:
         try:
             survey = look_through(self._packs, self._progress)
             self._newest = max(survey.used, default=0)
-            self._done.damage += survey.damage
             for left in (draft, Path(f"{draft}-wal"), Path(f"{draft}-shm")):
                 left.unlink(missing_ok=True)
             db = database.open_writer(draft)
@@ -100,6 +111,8 @@ class Rebuild:
                 self._fill(db, survey)
             finally:
                 db.close()
+            if survey.unsynced:
+                self._take_out(survey.unsynced)
             self._put_in_place(draft)
         finally:
             os.close(lock)
@@ -108,7 +121,7 @@ class Rebuild:
     def _fill(self, db: apsw.Connection, survey: Survey) -> None:
         db.pragma("synchronous", "off")  # it is worth nothing before it is whole, and it is synced then
         with db:
-            replay = Replay(db, (entry for entry in survey.entries if entry is not survey.unsynced), self._now)
+            replay = Replay(db, survey.entries, self._now)
             try:
                 replay.run(self._read_entry, lambda done, total: self._progress("reading the journal", done, total))
             except (NoJournal, KeyError) as error:
@@ -118,11 +131,15 @@ class Rebuild:
             self._done.last_batch, self._done.missing_batches = replay.last, len(replay.missing)
             if replay.missing:
                 mend(Running(db, self._now))
+            self._changes = Journal(db, Packs(self._packs), lambda: self._now)
+            self._last = survey.unsynced.about.batch if survey.unsynced else replay.last
             self._match_bodies(db, survey, lambda batch: batch > replay.last or batch in replay.missing)
             self._match_files(db)
             _count_packs(db, survey, replay.first)
             if replay.missing:  # nobody knows what they changed
                 self._renew(db, [name for (name,) in db.execute("SELECT name FROM account ORDER BY name")])
+            self._changes.leave(replay.last + 1, self._last)
+        self._tell_damage(survey, whole=not (replay.missing or self._done.lost_bodies))
         self._count(db)
         db.pragma("synchronous", "full")
         db.pragma("journal_mode", "delete")
@@ -136,7 +153,7 @@ class Rebuild:
     def _match_bodies(self, db: apsw.Connection, survey: Survey, unknown: Callable[[int], bool]) -> None:
         """Look for the record of every body's row, and for records of batches that the journal does not know."""
         missing: dict[bytes, list[int]] = {}
-        seen: set[tuple[bytes, bytes]] = set()
+        seen: dict[tuple[bytes, bytes], int] = {}
         for done, pack in enumerate(survey.used):
             self._progress("looking for bodies", done, len(survey.used))
             rows: Any = db.execute("SELECT start, id, hash FROM blob WHERE pack = ? AND path = ''", (pack,))
@@ -145,9 +162,8 @@ class Rebuild:
                 row, digest = known.get(found.start, (0, b""))
                 if digest == found.header.hash:
                     del known[found.start]
-                elif self._is_late(found, unknown) and (key := (found.header.hash, found.meta)) not in seen:
-                    seen.add(key)
-                    self._deliver(db, found)
+                elif self._is_late(found, unknown) and seen.setdefault((found.header.hash, found.meta), pack) == pack:
+                    self._deliver(db, found)  # what is there twice came twice; in another pack it would be a copy
             for row, digest in known.values():
                 missing.setdefault(digest, []).append(row)
         gone: Any = db.execute("SELECT id, hash, pack FROM blob WHERE path = ''")
@@ -164,7 +180,10 @@ class Rebuild:
 
     def _is_late(self, found: Found, unknown: Callable[[int], bool]) -> bool:
         belongs = self._belongs(found)
-        return bool(belongs and unknown(belongs.batch) and (belongs.placed or belongs.queued))
+        if not belongs:
+            return False
+        self._last = max(self._last, belongs.batch)
+        return bool(unknown(belongs.batch) and (belongs.placed or belongs.queued))
 
     def _belongs(self, found: Found) -> Belongs | None:
         try:
@@ -184,7 +203,7 @@ class Rebuild:
         try:
             with pack_path(self._packs, found.pack).open("rb") as file:
                 cached, thread_keys = self._content(read_range(file.fileno(), found.start, keys=self._keyring.key))
-            with db:
+            with self._part(db):
                 body = Body(header.hash, header.size)
                 delivery.intake(run, meta.intake_again(belongs, body, cached, thread_keys))
                 ledger.add_counts(db, run.counts)
@@ -204,13 +223,25 @@ class Rebuild:
             try:
                 if not account:
                     raise OSError("nobody knows any more whose it is")
-                with db:
+                with self._part(db):
                     rebuild_files.deliver(Running(db, self._now), root, path, account, self._content)
             except (OSError, StoreError) as error:
                 self._done.left.append(f"{root / path} cannot be delivered again: {error}")
                 continue
             self._done.delivered_again += 1
             self._renew(db, [account])
+
+    @contextmanager
+    def _part(self, db: apsw.Connection) -> Iterator[None]:
+        """What is done in here is undone as a whole."""
+        self._changes.begin_part()
+        kept = False
+        try:
+            with db:
+                yield
+            kept = True
+        finally:
+            self._changes.end_part(kept=kept)
 
     def _renew(self, db: apsw.Connection, accounts: list[Any]) -> None:
         """Whatever clients know of these accounts may be about what is lost."""
@@ -239,6 +270,12 @@ class Rebuild:
                     )
         self._done.lost_bodies = sum(map(len, missing.values()))
 
+    def _tell_damage(self, survey: Survey, *, whole: bool) -> None:
+        """Where all changes and bodies are there, nobody needs what is damaged before the last record of changes."""
+        for one in survey.damage:
+            dead = whole and (one.pack, one.start) < survey.end
+            (self._done.dead if dead else self._done.damage).append(one)
+
     # -- the end ---------------------------------------------------------------------------------------------------
 
     def _count(self, db: apsw.Connection) -> None:
@@ -248,12 +285,20 @@ class Rebuild:
         ).fetchone()
         self._done.accounts, self._done.mailboxes, self._done.messages, self._done.queued = row
 
+    def _take_out(self, entry: Entry) -> None:
+        """Its number is given to what the rebuild has changed."""
+        with pack_path(self._packs, entry.pack).open("r+b") as file:
+            file.seek(entry.start)
+            file.write(bytes(entry.length))
+            file.flush()
+            os.fsync(file.fileno())
+
     def _put_in_place(self, draft: Path) -> None:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         old = directory.database_path(self._path)
         if old.exists():
-            self._done.put_aside = aside = f"{old.name}.before-{self._now}"
+            self._done.put_aside = aside = self._free_name(f"{old.name}.before-{self._now}")
             for ending in ("", "-wal", "-shm"):  # in this order: without its WAL the old one must not be served
                 part = Path(f"{old}{ending}")
                 if part.exists():
@@ -262,6 +307,11 @@ class Rebuild:
             Path(f"{old}{ending}").unlink(missing_ok=True)
         draft.rename(old)
         sync_directory(self._path)
+
+    def _free_name(self, name: str) -> str:
+        """The name, or one like it where there was a rebuild in this second already."""
+        names = itertools.chain((name,), (f"{name}.{number}" for number in itertools.count(2)))
+        return next(name for name in names if not (self._path / name).exists())
 
 
 def _count_packs(db: apsw.Connection, survey: Survey, first: int) -> None:
@@ -273,6 +323,7 @@ def _count_packs(db: apsw.Connection, survey: Survey, first: int) -> None:
     for entry in survey.entries:
         needed[entry.pack] += entry.length if entry.about.needed(first) else 0
         batches[entry.pack] = max(batches.get(entry.pack, 0), entry.about.batch)
+    db.executemany("INSERT INTO pack (id, used, state) VALUES (?, 0, 'copying')", [(pack,) for pack in survey.blank])
     for pack, used in survey.used.items():
         dead = max(0, used - FILE_HEADER.size - live.get(pack, 0) - needed[pack])
         db.execute(
