@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import apsw
@@ -29,25 +31,23 @@ def open_writer(path: Path, notice: schema.Notice | None = None) -> apsw.Connect
     """The one connection that writes, the schema migrated. Raises WrongDatabase, apsw.Error."""
     check_library()
     path.touch(mode=0o600)  # the WAL and what is shared with readers get the same mode
-    db = apsw.Connection(str(path))
-    db.setbusytimeout(_BUSY)
-    db.pragma("page_size", PAGE_SIZE)
-    db.pragma("journal_mode", "wal")
-    db.pragma("synchronous", "full")  # a COMMIT that returned is on the disk
-    db.pragma("wal_autocheckpoint", 0)  # the writer chooses the moment
-    db.pragma("journal_size_limit", WAL_KEPT)  # what a long read made of it is free again: the disk may be full of it
-    db.pragma("cache_size", -64 * 1024)
-    db.pragma("temp_store", "memory")
-    schema.migrate(db, path, notice)
+    with _opening(path, apsw.SQLITE_OPEN_READWRITE) as db:
+        db.pragma("page_size", PAGE_SIZE)
+        db.pragma("journal_mode", "wal")
+        db.pragma("synchronous", "full")  # a COMMIT that returned is on the disk
+        db.pragma("wal_autocheckpoint", 0)  # the writer chooses the moment
+        db.pragma("journal_size_limit", WAL_KEPT)  # what a long read made of it is free again, the disk may be full
+        db.pragma("cache_size", -64 * 1024)
+        db.pragma("temp_store", "memory")
+        schema.migrate(db, path, notice)
     return db
 
 
 def open_checkpointer(path: Path) -> apsw.Connection:
     """A connection that copies the WAL into the database and nothing else. Raises apsw.Error."""
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
-    db.setbusytimeout(_BUSY)
-    db.pragma("synchronous", "full")
-    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    with _opening(path, apsw.SQLITE_OPEN_READWRITE) as db:
+        db.pragma("synchronous", "full")
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return db
 
 
@@ -84,9 +84,20 @@ def truncate_wal(db: apsw.Connection) -> bool:
 
 def open_reader(path: Path) -> apsw.Connection:
     """A connection that reads. Raises apsw.Error."""
-    db = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    db.setbusytimeout(_BUSY)
-    db.pragma("cache_size", -16 * 1024)
-    db.pragma("mmap_size", 256 * 1024 * 1024)
-    db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+    with _opening(path, apsw.SQLITE_OPEN_READONLY) as db:
+        db.pragma("cache_size", -16 * 1024)
+        db.pragma("mmap_size", 256 * 1024 * 1024)
+        db.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
     return db
+
+
+@contextmanager
+def _opening(path: Path, flags: int) -> Iterator[apsw.Connection]:
+    """A connection that is left open, unless its opening fails: who looks at the failure would hold its files."""
+    db = apsw.Connection(str(path), flags=flags)
+    try:
+        db.setbusytimeout(_BUSY)
+        yield db
+    except BaseException:
+        db.close()
+        raise
