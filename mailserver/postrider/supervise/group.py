@@ -26,7 +26,7 @@ from postrider.telemetry.events import Events
 
 #: Seconds between looks at the snapshot's directory.
 LOOK_EVERY = 0.2
-#: The writer waits up to 30 s for another one to leave the data directory, and the fronts for the writer.
+#: Seconds a child has to come up; the writer has besides what it waits for another one to leave the data directory.
 START_SECONDS = 90.0
 #: Seconds before a front or the background process that died is started again.
 RESTART = 1.0
@@ -167,7 +167,7 @@ class Group:
 
     async def _keep_writer(self, nursery: Nursery) -> None:
         writer = self._writer = await nursery.start("writer", 0)
-        await writer.come_up(START_SECONDS)
+        await writer.come_up(self.settings.lock_seconds + START_SECONDS)
         self._take_over()
         status = await writer.ended()
         if not self._stop.is_set():
