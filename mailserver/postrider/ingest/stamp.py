@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import email.utils
 import functools
 import ipaddress
 import re
 
 from postrider.ingest.message import Arrival
+from postrider.mime.compose import date
 from postrider.mime.header import fields
 from postrider.model.address import Address
 
@@ -33,7 +33,7 @@ def received(arrival: Arrival, hostname: str) -> bytes:
     # RFC 5321 §7.6: with several recipients "for" would tell each about the others.
     if len(envelope.recipients) == 1:
         lines.append(f"for <{envelope.recipients[0].address}>")
-    return ("\r\n\t".join(lines) + f";\r\n\t{date(arrival.at)}\r\n").encode()
+    return ("\r\n\t".join(lines) + f";\r\n\t{_date(int(arrival.at))}\r\n").encode()
 
 
 def completion(arrival: Arrival, header: bytes, hostname: str) -> bytes:
@@ -43,20 +43,15 @@ def completion(arrival: Arrival, header: bytes, hostname: str) -> bytes:
     if b"from" not in present and arrival.envelope.sender is not None:
         lines.append(f"From: <{arrival.envelope.sender}>")
     if b"date" not in present:
-        lines.append(f"Date: {date(arrival.at)}")
+        lines.append(f"Date: {_date(int(arrival.at))}")
     if b"message-id" not in present:
         lines.append(f"Message-ID: <{arrival.id}@{hostname}>")
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 
-def date(at: float) -> str:
-    """RFC 5322 §3.3, in UTC."""
-    return _date(int(at))
-
-
 @functools.lru_cache(maxsize=4)
 def _date(at: int) -> str:
-    return email.utils.formatdate(at, localtime=False).replace("-0000", "+0000")
+    return date(at)
 
 
 @functools.lru_cache(maxsize=1024)

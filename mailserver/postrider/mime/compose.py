@@ -123,7 +123,7 @@ def delivery_status(notice: Notice) -> bytes:
         f"From: Mail Delivery System <{notice.author}>",
         f"To: <{notice.to}>",
         f"Subject: {_WORDING[actions[0]].subject}",
-        f"Date: {_date(notice.at)}",
+        f"Date: {date(notice.at)}",
         f"Message-ID: <{notice.token}@{notice.hostname}>",
         "Auto-Submitted: auto-replied",  # RFC 3834 §5
         "MIME-Version: 1.0",
@@ -156,7 +156,7 @@ def plain(letter: Letter) -> bytes:
         f"From: Mail System <{letter.author}>",
         f"To: <{letter.to}>",
         f"Subject: {letter.subject}",
-        f"Date: {_date(letter.at)}",
+        f"Date: {date(letter.at)}",
         f"Message-ID: <{letter.token}@{letter.hostname}>",
         "Auto-Submitted: auto-generated",  # RFC 3834 §5
         "MIME-Version: 1.0",
@@ -194,7 +194,7 @@ def _machine_text(notice: Notice) -> bytes:
         _fields(
             ("Reporting-MTA", f"dns; {notice.hostname}"),
             ("Original-Envelope-Id", _line(decode_xtext(notice.envid))),
-            ("Arrival-Date", _date(notice.arrived)),
+            ("Arrival-Date", date(notice.arrived)),
         )
     ]
     for one in notice.statuses:
@@ -207,8 +207,8 @@ def _machine_text(notice: Notice) -> bytes:
                 ("Status", one.status),
                 ("Remote-MTA", f"dns; {_line(one.remote)}" if one.remote else ""),
                 ("Diagnostic-Code", f"smtp; {diagnostic}" if diagnostic else ""),
-                ("Last-Attempt-Date", _date(one.last_attempt) if one.last_attempt else ""),
-                ("Will-Retry-Until", _date(one.retry_until) if one.retry_until else ""),
+                ("Last-Attempt-Date", date(one.last_attempt) if one.last_attempt else ""),
+                ("Will-Retry-Until", date(one.retry_until) if one.retry_until else ""),
             )
         )
     text = "\r\n".join(groups)
@@ -248,5 +248,6 @@ def _line(text: str) -> str:
     return " ".join(_UNPRINTABLE.sub(" ", text).split())[:MAX_DIAGNOSTIC]
 
 
-def _date(at: float) -> str:
+def date(at: float) -> str:
+    """A moment, in seconds since the epoch, as a Date field has it (RFC 5322 §3.3), in UTC."""
     return email.utils.formatdate(at, localtime=False).replace("-0000", "+0000")
