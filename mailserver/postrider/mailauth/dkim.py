@@ -1,4 +1,4 @@
-"""DKIM signing: RSA-SHA256 and Ed25519-SHA256, relaxed/relaxed (RFC 6376, RFC 8463). Pure; verifying is elsewhere.
+"""DKIM signing: RSA-SHA256 and Ed25519-SHA256, relaxed/relaxed (RFC 6376, RFC 8463). Pure; nothing is verified here.
 
 The body is hashed as its chunks come by, so no message is held for its signature. There is never an l= tag.
 """

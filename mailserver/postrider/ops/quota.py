@@ -26,7 +26,7 @@ from postrider.telemetry.metrics import Metrics
 MARGIN = 2
 #: Seconds that a warning given is remembered: whoever stays above it is told once a year.
 REMEMBERED = 366 * 24 * 3600
-#: Percentages of a domain's quota that are told and counted, beside "full".
+#: Full: counted beside the percentages at which users are warned, and told of domains.
 _FULL = 100
 
 

@@ -1,1 +1,1 @@
-"""The process group: one supervisor, one writer, N fronts. Nothing here touches mail."""
+"""The process group: one supervisor, one writer, N fronts, one background process. Nothing here touches mail."""

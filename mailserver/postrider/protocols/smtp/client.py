@@ -100,7 +100,7 @@ class Client:
         self._body = False  # the server waits for the message
         self._needs_rset = False
         self._over = False
-        #: The server's greeting and EHLO name, for logs.
+        #: What the server greeted with; its name comes first (RFC 5321 §4.2).
         self.greeting = ""
         #: Replies so far.
         self.heard = 0
