@@ -95,6 +95,18 @@ def test_dns_prints_a_zone_file(tmp_path: Path) -> None:
     assert "example.org.  " not in found.stdout
 
 
+def test_dns_knows_a_domain_however_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "state" / "generated").mkdir(parents=True)
+    server, domains = ((QUICKSTART / name).read_text() for name in ("server.yaml", "domains.yaml"))
+    (tmp_path / "all.yaml").write_text(
+        f"{server}---\n{domains.replace('name: example.net', 'name: xn--bcher-kva.example')}"
+    )
+    for name in ("bücher.example", "XN--BCHER-KVA.example"):
+        found = run("dns", tmp_path / "all.yaml", "--data", tmp_path, "--domain", name)
+        assert (found.exit_code, found.stdout.splitlines()[0]) == (0, "; xn--bcher-kva.example")
+    assert "is not a domain name" in run("dns", QUICKSTART, "--data", tmp_path, "--domain", "☃..x").output
+
+
 def test_a_missing_path_is_told() -> None:
     found = run("lint", "/nowhere/at/all")
     assert found.exit_code == 2
