@@ -7,6 +7,7 @@ import pytest
 from rows_of import again, dump, lose
 from stored import ALICE, BOB, append, balanced, intake
 
+from postrider.store import transactions as t
 from postrider.store.open import open_local, verify
 from postrider.store.pack_files import pack_path
 from postrider.store.records import KIND_BODY
@@ -107,6 +108,21 @@ async def test_what_was_never_synced_is_no_damage_either_time(data, options, slo
     done = again(data)
     assert (done.delivered_again, done.damage, done.dead) == (1, [], [])
     assert await once_more(data, options, tmp_path) == [b"0", b"1", b"2", b"whole", b"for alice"]
+
+
+async def test_a_change_that_was_lost_is_not_missed_the_second_time(data, options, slowly, tmp_path):
+    """Its record was never synced, though what was written behind it reached the disk: a slice of a snapshot."""
+    committer = SqliteCommitter(data, options)
+    committer.commit([append(account=ALICE)])
+    committer.commit([t.SetFlags(ALICE, 1, (1,), t.FlagChange.ADD, 1)])
+    committer._upkeep._snapshot.step()
+    committer.close()
+    entry = last_record(data)
+    clear(data, entry.start, entry.length)
+    lose(data)
+    done = again(data)
+    assert (done.last_batch, done.missing_batches, done.damage) == (entry.about.batch - 1, 0, [])
+    assert await once_more(data, options, tmp_path) == [b"a\r\n\r\nb", b"for alice"]
 
 
 async def test_who_sent_the_same_twice_is_delivered_twice_again(data, options):

@@ -132,7 +132,8 @@ class Rebuild:
             if replay.missing:
                 mend(Running(db, self._now))
             self._changes = Journal(db, Packs(self._packs), lambda: self._now)
-            self._last = survey.unsynced.about.batch if survey.unsynced else replay.last
+            told = [*survey.entries, survey.unsynced] if survey.unsynced else survey.entries
+            self._last = max([replay.last, *(entry.about.batch for entry in told)])
             self._match_bodies(db, survey, lambda batch: batch > replay.last or batch in replay.missing)
             self._match_files(db)
             _count_packs(db, survey, replay.first)
