@@ -68,7 +68,7 @@ class Versity:
         self.log = (root.parent / "versitygw.log").open("wb")
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, env=env)
         self.endpoint = f"http://{place}"
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not _listens(place):
             assert self.process.poll() is None, (root.parent / "versitygw.log").read_text()
             assert time.monotonic() < end
@@ -128,7 +128,7 @@ class _Between(BaseHTTPRequestHandler):
             code = f"<Error><Code>{wrong}</Code><AWSAccessKeyId>{ACCESS_KEY}</AWSAccessKeyId></Error>"
             self.answer(*((wrong, {}, b"") if isinstance(wrong, int) else (STATUS[wrong], {}, code.encode())))
             return
-        upstream = http.client.HTTPConnection(self.server.upstream, timeout=30)
+        upstream = http.client.HTTPConnection(self.server.upstream, timeout=60)
         upstream.request(self.command, self.path, body, dict(self.headers.items()))
         response = upstream.getresponse()
         self.answer(response.status, dict(response.getheaders()), response.read(), torn=wrong == "torn")
@@ -155,7 +155,7 @@ class _Between(BaseHTTPRequestHandler):
 
 
 def _status(endpoint, method, path, headers):
-    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=10)
+    connection = http.client.HTTPConnection(endpoint.removeprefix("http://"), timeout=60)
     connection.request(method, path, headers=headers)
     response = connection.getresponse()
     response.read()

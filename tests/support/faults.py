@@ -17,7 +17,7 @@ def traced(pid, *options):
     """A running process under strace, all its threads; it goes on without when the block ends."""
     command = ["strace", "-f", "-qq", *map(str, options), "-p", str(pid)]
     strace = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while not all(_is_traced(task) for task in Path(f"/proc/{pid}/task").iterdir()):
         assert strace.poll() is None, "strace cannot attach here"
         assert time.monotonic() < end
@@ -26,7 +26,7 @@ def traced(pid, *options):
         yield strace
     finally:
         strace.send_signal(signal.SIGINT)  # it lets go of the process
-        strace.wait(30)
+        strace.wait(60)
 
 
 def _is_traced(task):

@@ -125,7 +125,7 @@ class Running:
         return host, int(port)
 
     def get(self, path, listener="health"):
-        connection = http.client.HTTPConnection(*self.place(listener), timeout=30)
+        connection = http.client.HTTPConnection(*self.place(listener), timeout=60)
         connection.request("GET", path)
         response = connection.getresponse()
         body = response.read().decode()
@@ -152,7 +152,7 @@ class Running:
 
     @contextlib.contextmanager
     def submission(self, login=None):
-        with smtplib.SMTP(*self.place("submission"), timeout=20) as client:
+        with smtplib.SMTP(*self.place("submission"), timeout=60) as client:
             client.starttls(context=self.context())
             if login:
                 client.login(login, PASSWORD)
@@ -161,7 +161,7 @@ class Running:
     @contextlib.contextmanager
     def imap(self, login):
         host, port = self.place("imaps")
-        with IMAPClient(host, port, ssl_context=self.context(), timeout=20) as client:
+        with IMAPClient(host, port, ssl_context=self.context(), timeout=60) as client:
             client.login(login, PASSWORD)
             yield client
 
@@ -196,5 +196,5 @@ class Running:
         """kill -9 of the supervisor; its children end with it, and nobody is at work in its directories any more."""
         if self.process:
             self.process.kill()
-            self.process.wait(30)
+            self.process.wait(60)
             wait_until(lambda: not self.at_work())

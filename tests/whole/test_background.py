@@ -69,7 +69,7 @@ async def test_the_index_is_whole_however_often_its_writer_is_killed(server):
         uidvalidity = client.folder_status("INBOX", ["UIDVALIDITY"])[b"UIDVALIDITY"]
     lookup = IndexLookup(server.directory / "data", Events())
     account = account_of(server.snapshot.mailboxes[0].namespace, "alice@one.test")
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while (covered := await lookup.covered(account, uidvalidity)) is None or covered.uid < 6 * 60:
         assert time.monotonic() < end, covered
         await asyncio.sleep(0.1)

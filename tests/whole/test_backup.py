@@ -47,7 +47,7 @@ class Load:
                 count += 1
 
     def reach(self, count):
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while len(self.acknowledged) < count:
             assert time.monotonic() < end
             time.sleep(0.01)
@@ -56,7 +56,7 @@ class Load:
     def end(self):
         self.stop.set()
         for thread in self.threads:
-            thread.join(10)
+            thread.join(60)
         return self.acknowledged
 
 
@@ -71,7 +71,7 @@ class Cache:
         self.vanished = set()
 
     def visit(self, server):
-        with server.context().wrap_socket(socket.create_connection(server.place("imaps"), timeout=20)) as end:
+        with server.context().wrap_socket(socket.create_connection(server.place("imaps"), timeout=60)) as end:
             self.file = end.makefile("rwb")
             self._ask(b"LOGIN bob@one.test " + b'"' + PASSWORD.encode() + b'"')
             self._ask(b"ENABLE QRESYNC")

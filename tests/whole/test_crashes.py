@@ -66,7 +66,7 @@ def test_nothing_acknowledged_is_lost(make_server, ca, rounds, senders, messages
         server.kill()
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
     server.start()
     stored = names_of(server, "bob@one.test")
     assert not set(acknowledged) - set(stored), "acknowledged mail is gone"
@@ -96,7 +96,7 @@ def started_fronts(server):
 def test_a_front_that_is_killed_is_replaced_and_the_others_go_on(make_server, ca):
     server = make_server(snapshot(ca))
     fronts = dict(started_fronts(server))
-    clients = [socket.create_connection(server.place("smtp"), timeout=10) for _ in range(12)]
+    clients = [socket.create_connection(server.place("smtp"), timeout=60) for _ in range(12)]
     assert all(client.recv(100).startswith(b"220 ") for client in clients)
     assert open_connections(server) == 12
     os.kill(fronts["front-0"], signal.SIGKILL)

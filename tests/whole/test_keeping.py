@@ -71,7 +71,7 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
 
     def send(number):
         message = letter("carol@far.test", "alice@one.test, bob@one.test", f"from {number}", LINE * (SIZE // len(LINE)))
-        with smtplib.SMTP(*server.place("smtp"), timeout=20) as client:
+        with smtplib.SMTP(*server.place("smtp"), timeout=60) as client:
             for _ in range(EACH):
                 refused.extend(client.send_message(message).values())
 
@@ -91,7 +91,7 @@ def test_a_quota_is_never_overshot_and_its_user_is_warned(make_server, ca):
 
     # A generation is asked for its quotas at once.
     large = letter("alice@one.test", "dave@one.test", "large", LINE * (QUOTA * 85 // 100 // len(LINE)))
-    with smtplib.SMTP(*server.place("smtp"), timeout=20) as client:
+    with smtplib.SMTP(*server.place("smtp"), timeout=60) as client:
         assert client.send_message(large) == {}
         with pytest.raises((smtplib.SMTPRecipientsRefused, smtplib.SMTPDataError), match=r"452, b'4\.2\.2 "):
             client.send_message(large)  # at RCPT, or at its end: a look at RCPT is believed for a second

@@ -29,7 +29,7 @@ def test_submitted_mail_is_read_over_imap(shared, alice, bob):
 
 
 def test_submission_over_implicit_tls(shared, alice, bob):
-    with smtplib.SMTP_SSL(*shared.place("submissions"), context=shared.context(), timeout=20) as client:
+    with smtplib.SMTP_SSL(*shared.place("submissions"), context=shared.context(), timeout=60) as client:
         client.login(alice, PASSWORD)
         client.send_message(letter(alice, bob))
     assert len(shared.messages(bob)) == 1
@@ -54,13 +54,13 @@ def test_idle_tells_of_new_mail(shared, alice, bob):
         reader.idle()
         with shared.submission(alice) as client:
             client.send_message(letter(alice, bob))
-        seen = reader.idle_check(timeout=10)
+        seen = reader.idle_check(timeout=60)
         reader.idle_done()
     assert (1, b"EXISTS") in seen
 
 
 def test_alias_and_catch_all(shared):
-    with smtplib.SMTP(*shared.place("smtp"), timeout=20) as client:
+    with smtplib.SMTP(*shared.place("smtp"), timeout=60) as client:
         client.send_message(letter("x@elsewhere.test", "team@two.test", "to both"))
         client.send_message(letter("x@elsewhere.test", "whoever@two.test", "caught"))
         client.send_message(letter("x@elsewhere.test", "alice0+lists@two.test", "detail"))

@@ -20,7 +20,7 @@ class SlowReader:
     def __init__(self, server, command):
         self.raw = socket.socket()
         self.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.raw.settimeout(20)
+        self.raw.settimeout(60)
         self.raw.connect(server.place("imaps"))
         self.tls = server.context().wrap_socket(self.raw)
         for line in (b'LOGIN bob@one.test "%b"' % PASSWORD.encode(), b"SELECT INBOX"):

@@ -18,8 +18,8 @@ PLAIN_SMTP = ("smtp", "submission")
 
 def connect(server, listener):
     if listener == "submissions":
-        return smtplib.SMTP_SSL(*server.place(listener), context=server.context(), timeout=20)
-    return smtplib.SMTP(*server.place(listener), timeout=20)
+        return smtplib.SMTP_SSL(*server.place(listener), context=server.context(), timeout=60)
+    return smtplib.SMTP(*server.place(listener), timeout=60)
 
 
 @pytest.mark.parametrize("listener", SMTP_LISTENERS)
@@ -62,7 +62,7 @@ def test_mail_exchanger_offers_no_auth_at_all(shared):
 
 
 def test_no_imap_login_before_tls(shared):
-    client = imaplib.IMAP4(*shared.place("imap"), timeout=20)
+    client = imaplib.IMAP4(*shared.place("imap"), timeout=60)
     assert "LOGINDISABLED" in client.capabilities
     with pytest.raises(imaplib.IMAP4.error, match="PRIVACYREQUIRED"):
         client.login("alice@one.test", PASSWORD)
@@ -112,7 +112,7 @@ def test_loop_of_received_fields_is_refused(shared):
     ],
 )
 def test_commands_before_the_handshake_are_thrown_away(shared, listener, command, slipped):
-    with socket.create_connection(shared.place(listener), timeout=20) as plain:
+    with socket.create_connection(shared.place(listener), timeout=60) as plain:
         plain.recv(4096)
         if listener != "imap":
             plain.sendall(b"EHLO stranger.test\r\n")
@@ -145,7 +145,7 @@ def test_login_ends_with_the_mailbox(shared, bob, listener):
         shared.remove_mailbox(bob)
         with pytest.raises((imaplib.IMAP4.error, smtplib.SMTPAuthenticationError)):
             login()
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         with pytest.raises((imaplib.IMAP4.abort, OSError)):  # noqa: PT012 -- any of them may be the one
             while time.monotonic() < end:
                 session.noop()

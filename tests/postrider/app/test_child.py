@@ -27,10 +27,10 @@ def test_a_writer_that_hears_nonsense_lets_the_data_directory_go(tmp_path):
     command = [sys.executable, "-c", CHILD, msgspec.json.encode(settings).decode(), str(theirs.fileno())]
     with ours, subprocess.Popen(command, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE) as child:
         theirs.close()
-        ours.settimeout(30)
+        ours.settimeout(60)
         assert json.loads(ours.recv(100)) == {"type": "Ready"}
         ours.sendall(b'{"type":"Loaded","generation":1}\n')
-        _, log = child.communicate(timeout=20)
+        _, log = child.communicate(timeout=60)
     assert child.returncode == 1
     told = [json.loads(line) for line in log.splitlines()]
     assert [(line["event"], line["where"]) for line in told if line["level"] == "error"] == [

@@ -184,7 +184,7 @@ async def test_a_user_submits_over_tls(server: Mailserver, client_tls: ssl.SSLCo
 async def test_the_standard_library_can_send(server: Mailserver, client_tls: ssl.SSLContext) -> None:
     def send() -> None:
         host, port = server.listeners["submission"].address
-        with smtplib.SMTP(host, port, timeout=10) as client:
+        with smtplib.SMTP(host, port, timeout=60) as client:
             client.starttls(context=client_tls)
             client.login("alice@one.test", PASSWORD)
             assert client.send_message(letter(50_000)) == {}

@@ -200,7 +200,7 @@ class Post:
         runner = Runner(self.ports, range(LANES))
         running = asyncio.create_task(runner.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while True:
                     rows = list(await self.store.reader.queue(limit=10_000))
                     if enough(rows) if enough else all(self._waits(row) for row in rows):

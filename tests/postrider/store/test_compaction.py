@@ -144,7 +144,7 @@ async def test_a_pack_that_is_gone_takes_no_room_for_a_reader_that_has_it_open(d
     for _ in range(2):
         assert await store.reader.body(ALICE, row.blob) == b"one"
         assert list(store.reader._blobs._files) == [1]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while store.reader._blobs._files:
                 await asyncio.sleep(0)
     await store.close()

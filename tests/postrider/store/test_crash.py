@@ -198,7 +198,7 @@ async def test_power_loss_loses_nothing_that_was_acknowledged(place, count, imag
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_the_simulator_finds_a_sync_that_is_missing(place, deaf, blobs):
     load, trace = await traced_load(place, 20, blobs)
-    assert await losses(place, load, trace, 20, deaf) > 5
+    assert await losses(place, load, trace, 40, deaf) > 8
 
 
 @needs_strace

@@ -77,7 +77,7 @@ async def test_removed_folders_leave_nothing_behind(data, options, keep):
     # The account goes while most of the folder is still on its way into the undelete window.
     await asyncio.gather(*map(store.writer.commit, (t.DeleteMailbox(ALICE, made.id, keep), t.Release(ALICE))))
     db = apsw.Connection(str(data / "mail.db"))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while db.execute("SELECT count(*) FROM doomed").fetchone() != (0,):
             await asyncio.sleep(0.01)
     gone = ("account", "mailbox", "email", "message", "vanished", "thread_key", "blob", "doomed", "expunged", "former")

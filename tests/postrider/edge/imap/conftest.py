@@ -178,7 +178,7 @@ def with_client(site: ImapSite, client_tls: ssl.SSLContext) -> Callable[..., Awa
     async def run(work: Callable[[imapclient.IMAPClient], T], *, login: bool = True) -> T:
         def inside() -> T:
             host, port = site.tls.address
-            client = imapclient.IMAPClient(host, port, ssl=True, ssl_context=client_tls, timeout=20)
+            client = imapclient.IMAPClient(host, port, ssl=True, ssl_context=client_tls, timeout=60)
             try:
                 if login:
                     client.login("alice@example.org", "secret")

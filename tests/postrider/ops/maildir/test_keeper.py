@@ -62,7 +62,7 @@ async def site(tmp_path):
     await site.store.close()
 
 
-async def until(true, seconds=20):
+async def until(true, seconds=60):
     end = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < end
