@@ -28,6 +28,12 @@ def test_a_resolver_must_be_an_address(tmp_path):
     assert "resolver: 'dns.example' is no IP address" in done.stderr
 
 
+def test_a_log_level_must_be_one_there_is(tmp_path):
+    done = run("--snapshot", str(tmp_path), "--data", str(tmp_path), "--log-level", "loud")
+    assert done.returncode == 2
+    assert "'loud' is not one of 'debug', 'info', 'warning', 'error'" in done.stderr
+
+
 def test_nothing_at_all_means_serve_as_the_environment_says(tmp_path):
     done = run(POSTRIDER_SNAPSHOT=str(tmp_path))
     assert done.returncode == 2

@@ -11,7 +11,7 @@ import msgspec
 import typer
 
 from postrider import roles
-from postrider.supervise.settings import Settings
+from postrider.supervise.settings import LogLevel, Settings
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
@@ -34,8 +34,9 @@ def serve(  # noqa: PLR0913 -- each parameter is a flag
     ] = "",
     ready_file: Annotated[Path | None, typer.Option(help="Write JSON with the listeners here once serving.")] = None,
     log_level: Annotated[
-        str, typer.Option(help="debug, info, warning or error.", envvar="POSTRIDER_LOG_LEVEL")
-    ] = "info",
+        LogLevel,
+        typer.Option(help="The least that is logged.", envvar="POSTRIDER_LOG_LEVEL", case_sensitive=False),
+    ] = LogLevel.INFO,
     drain_seconds: Annotated[float, typer.Option(min=0, help="What SIGTERM leaves for sessions under way.")] = 20.0,
     lock_seconds: Annotated[
         float, typer.Option(min=0, help="How long to wait for another server to leave the data directory.")

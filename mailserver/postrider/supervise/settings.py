@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import enum
+
 import msgspec
 
 from postrider.contract.model import Storage
 from postrider.roles import Role
+
+
+class LogLevel(enum.StrEnum):
+    """What an event must be at least, to be logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     #: DNS server as "address:port"; "" takes the system's.
     resolver: str = ""
     ready_file: str = ""
-    log_level: str = "info"
+    log_level: LogLevel = LogLevel.INFO
     #: Seconds that SIGTERM leaves for conversations under way.
     drain_seconds: float = 20.0
     #: Seconds to wait for another server to leave the data directory.

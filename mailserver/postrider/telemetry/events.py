@@ -82,8 +82,8 @@ _careful = json.JSONEncoder(default=str).encode
 
 
 def level_of(name: str) -> int:
-    """The level that is called "debug", "info", "warning" or "error"; unknown names are info."""
-    return logging.getLevelNamesMapping().get(name.upper(), logging.INFO)
+    """The level that is called "debug", "info", "warning" or "error"."""
+    return logging.getLevelNamesMapping()[name.upper()]
 
 
 class Events:

@@ -27,5 +27,5 @@ def lint(
             lines.append(f"{found.places[patch.ref]}: {patch.ref}: {ready['reason']}: {ready['message']}")
     for line in sorted(lines):
         typer.echo(line)
-    typer.echo(f"{found.objects} objects, {len(lines)} problems", err=True)
+    typer.echo(f"{found.objects} objects; problems: {len(lines)}", err=True)
     raise typer.Exit(1 if lines else 0)
