@@ -24,10 +24,15 @@ class CannotOpen(Exception):
 
 def make(path: Path) -> None:
     """Make the directory and the one for packs, readable by nobody else. Raises CannotOpen."""
-    if unfinished_restore(path).exists():
-        raise CannotOpen(f"a backup was being restored into {path} and did not get to its end: run restore again")
+    check_restored(path)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     packs_directory(path).mkdir(mode=0o700, exist_ok=True)
+
+
+def check_restored(path: Path) -> None:
+    """Raises CannotOpen where a restore has not come to its end: it begins anew, and nothing else may be there then."""
+    if unfinished_restore(path).exists():
+        raise CannotOpen(f"a backup was being restored into {path} and did not get to its end: run restore again")
 
 
 def make_private(path: Path) -> None:

@@ -483,6 +483,20 @@ async def test_restore_refuses_what_is_not_empty(tmp_path, data, take, restore):
     restore(tmp_path / "volume")
 
 
+async def test_nothing_is_rebuilt_where_a_restore_has_not_come_to_its_end(tmp_path, data, place, clock, take, restore):
+    take(data)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Restore(place, tmp_path / "new", database_file(), clock, killed).restore()
+    with pytest.raises(CannotOpen, match="run restore again"):
+        again(tmp_path / "new")
+    restore(tmp_path / "new")
+    assert again(tmp_path / "new").put_aside
+
+
 async def test_one_command_at_a_time(tmp_path, data, place, take):
     take(data)
     shelf = Shelf(place)
