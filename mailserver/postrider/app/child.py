@@ -20,7 +20,7 @@ from postrider.supervise.child import SAID_WHY, Work, obey
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events, level_of
 
-#: The writer may have to wait for another one to leave the data directory.
+#: Seconds to wait for the writer, which serves already when others are started.
 START_SECONDS = 60.0
 
 

@@ -26,8 +26,11 @@ from postrider.telemetry.events import Events
 
 #: Seconds between looks at the snapshot's directory.
 LOOK_EVERY = 0.2
-#: Seconds a child has to come up; the writer has besides what it waits for another one to leave the data directory.
+#: Seconds a front or the background process has to come up.
 START_SECONDS = 90.0
+#: Seconds the writer has to open the store, once no other one is at work in the data directory. A migration, or the
+#: recovery after a crash, that is cut short begins anew at the next start.
+OPEN_SECONDS = 600.0
 #: Seconds before a front or the background process that died is started again.
 RESTART = 1.0
 
@@ -167,7 +170,7 @@ class Group:
 
     async def _keep_writer(self, nursery: Nursery) -> None:
         writer = self._writer = await nursery.start("writer", 0)
-        await writer.come_up(self.settings.lock_seconds + START_SECONDS)
+        await writer.come_up(self.settings.lock_seconds + OPEN_SECONDS)
         self._take_over()
         status = await writer.ended()
         if not self._stop.is_set():

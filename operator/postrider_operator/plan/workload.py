@@ -173,7 +173,7 @@ def _container(world: World, server: MailServer) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "resources": {k: dict(v) for k, v in (("requests", resources.requests), ("limits", resources.limits)) if v},
-        # Opening a store after a crash reads its journal: ten minutes for that, then seconds.
+        # /livez is answered while the store is being opened; how long that may take is the server's affair.
         "startupProbe": _probe("/livez", period=1, failures=600),
         "livenessProbe": _probe("/livez", period=10, failures=6),
         "readinessProbe": _probe("/readyz", period=2, failures=2),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from postrider.supervise.group import START_SECONDS, Group
+from postrider.supervise.group import OPEN_SECONDS, Group
 from postrider.supervise.processes import ChildFailed
 from postrider.supervise.settings import Settings
 from postrider.telemetry.events import Events
@@ -35,4 +35,4 @@ async def test_a_writer_may_wait_for_the_directory_as_long_as_it_was_told_to():
     group = Group(Settings(snapshot="", data="", ports={}, lock_seconds=600.0), Events(), lambda _: None)
     with pytest.raises(ChildFailed):
         await group._keep_writer(nursery)
-    assert nursery.writer.waited == 600.0 + START_SECONDS
+    assert nursery.writer.waited == 600.0 + OPEN_SECONDS
