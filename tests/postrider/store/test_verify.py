@@ -1,15 +1,17 @@
 """What is wrong with a store is found, and said precisely."""
 
 import os
+import shutil
 
 import apsw
 import pytest
-from stored import ALICE, BOB, INBOX, append, enqueue, intake
+from stored import ALICE, BOB, INBOX, NOON, append, enqueue, intake
 
 from postrider.store import transactions as t
 from postrider.store.open import compact, open_local, verify
 from postrider.store.pack_files import pack_ids, pack_path
 from postrider.store.records import FILE_HEADER
+from postrider.store.sqlite.committer import SqliteCommitter
 from postrider.store.survey import read_pack
 
 MIB = 1024 * 1024
@@ -76,6 +78,20 @@ async def test_damage_that_concerns_nobody_is_told_apart(kept, options):
         file.write(b"some other octets")
     done = verify(kept, lambda *_: None)
     assert (done.problems, done.dead) == ([], [f"pack {pack}, at {start}: the record's checksum does not fit"])
+
+
+async def test_what_the_power_left_of_a_pack_that_was_just_begun_is_no_damage(kept, options, tmp_path):
+    """It has no row yet, and a record of the journal in it was never synced."""
+    committer = SqliteCommitter(kept, options)
+    committer._packs.begin_next(NOON)
+    committer.commit([t.SetFlags(ALICE, INBOX, (12,), t.FlagChange.ADD, 2)])
+    shutil.copytree(kept, tmp_path / "image", ignore=shutil.ignore_patterns("*-shm"))
+    end = committer._packs.end
+    with pack_path(tmp_path / "image" / "packs", committer._packs.pack).open("r+b") as file:
+        file.seek(end - 40)
+        file.write(bytes(40))
+    committer.close()
+    assert problems(tmp_path / "image") == []
 
 
 async def test_a_missing_pack_is_named(kept):

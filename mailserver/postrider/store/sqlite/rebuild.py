@@ -98,7 +98,7 @@ class Rebuild:
         self._changes: Journal
 
     def run(self, wait: float) -> Rebuilt:
-        """Do it. Raises OSError, apsw.Error; CannotOpen when the directory is in use, half restored or has no journal."""
+        """Do it. Raises OSError, apsw.Error; CannotOpen: the directory is in use, half restored or has no journal."""
         directory.check_restored(self._path)
         lock = directory.lock(self._path, wait)
         draft = self._path / _DRAFT

@@ -222,9 +222,12 @@ class Verification:
     def _tail(self, pack: int) -> int:
         """Where the open pack's part begins that nobody has committed yet; the end of any other."""
         row: Any = self._db.execute(
-            "SELECT used, id = (SELECT max(id) FROM pack WHERE state = 'open') FROM pack WHERE id = ?", (pack,)
+            "SELECT (SELECT used FROM pack WHERE id = ?1), coalesce(max(id), 0) FROM pack WHERE state = 'open'", (pack,)
         ).fetchone()
-        return int(row[0]) if row and row[1] else pack_path(self._packs, pack).stat().st_size
+        used, newest = row
+        if pack >= newest:
+            return int(used or 0)  # one that was just begun has no row yet
+        return pack_path(self._packs, pack).stat().st_size
 
     # -- bodies that are files of their own ------------------------------------------------------------------------
 
