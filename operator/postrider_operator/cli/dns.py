@@ -9,6 +9,7 @@ import typer
 
 from postrider.contract import dns as records
 from postrider.model.address import AddressError, own_domain
+from postrider_operator.cli.arguments import Files
 from postrider_operator.cli.offline import planned
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -16,14 +17,12 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def dns(
-    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    path: Files,
     domain: Annotated[str, typer.Option(help="Only this domain.", show_default=False)] = "",
     data: Annotated[Path, typer.Option(help="Data of `postrider up`: its keys are published.")] = Path(".postrider"),
 ) -> None:
     """Print the DNS records to publish for the domains. Keys are those that `postrider up` has generated."""
     state = data / "state" / "generated"
-    if not path.exists():
-        raise typer.BadParameter(f"{path}: no such file or directory")
     if not state.is_dir():
         raise typer.BadParameter(f"{data} has no keys yet: start `postrider up {path}` once, or give --data")
     name = _name(domain)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from postrider_operator.cli.arguments import Files
 from postrider_operator.cli.offline import planned
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -14,11 +12,9 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def lint(
-    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    path: Files,
 ) -> None:
     """Check YAML files; exit status 1 when something is wrong. Secrets must be among the files."""
-    if not path.exists():
-        raise typer.BadParameter(f"{path}: no such file or directory")
     found = planned(path)
     lines = [str(problem) for problem in found.problems]
     for patch in found.statuses:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 import yaml
 
+from postrider_operator.cli.arguments import Files
 from postrider_operator.cli.offline import planned
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
@@ -18,12 +18,10 @@ _OPEN = frozenset({"StatefulSet", "Service", "NetworkPolicy", "PodDisruptionBudg
 
 @app.command()
 def render(
-    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    path: Files,
     image: Annotated[str, typer.Option(help="Image of the server.")] = "postrider-server:latest",
 ) -> None:
     """Print the objects the operator would make. Secrets come without content; what is wrong goes to stderr."""
-    if not path.exists():
-        raise typer.BadParameter(f"{path}: no such file or directory")
     found = planned(path, local=False, image=image)
     for problem in found.problems:
         typer.echo(str(problem), err=True)

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from postrider_operator.cli.arguments import Files
 from postrider_operator.local.run import CannotStart, Local, Options
 from postrider_operator.local.server import ServerFailed
 
@@ -16,7 +17,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None)
 
 @app.command()
 def up(  # noqa: PLR0913 -- each parameter is a flag
-    path: Annotated[Path, typer.Argument(help="Directory of YAML files, or one file.", show_default=False)],
+    path: Files,
     *,
     data: Annotated[Path, typer.Option(help="Where mail, keys and passwords are kept.")] = Path(".postrider"),
     ports: Annotated[
@@ -38,8 +39,6 @@ def up(  # noqa: PLR0913 -- each parameter is a flag
     ] = "",
 ) -> None:
     """Serve mail as the YAML files of a directory say. No cluster is needed; edits take effect at once."""
-    if not path.exists():
-        raise typer.BadParameter(f"{path}: no such file or directory")
     options = Options(path, data, ports, resolver, ready_file, acknowledge)
     try:
         asyncio.run(Local(options, typer.echo).run())

@@ -108,9 +108,10 @@ def test_dns_knows_a_domain_however_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_missing_path_is_told() -> None:
-    found = run("lint", "/nowhere/at/all")
-    assert found.exit_code == 2
-    assert "no such file" in found.output
+    for command in ("up", "lint", "render", "dns"):
+        found = run(command, "/nowhere/at/all")
+        assert found.exit_code == 2
+        assert "'/nowhere/at/all' does not exist" in found.output
 
 
 def test_help_names_every_command_and_cuts_no_sentence_short() -> None:
