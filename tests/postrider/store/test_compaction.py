@@ -209,3 +209,28 @@ async def test_a_backup_at_any_step_is_whole(sparse, data, options, clock, where
         assert len(await bodies_of(where, options, BOB)) == 80
         shutil.rmtree(where)
     shutil.rmtree(path)
+
+
+async def test_a_backup_needs_no_file_of_an_emptied_pack(sparse, data, options, clock, where):
+    """Killed between the removal of the file and that of its row."""
+    committer, left = sparse
+    committer._upkeep.compaction.grace = 1_000_000
+    compact(committer, clock)
+    emptied = emptied_packs(data)
+    assert emptied
+    for pack in emptied:
+        pack_path(data / "packs", pack).unlink()
+    shelf, database = Folder(where.with_name(where.name + "-shelf")), database_file()
+    taken = Backup(data, shelf, database, clock, lambda *_: None).take()
+    assert taken.manifest.damaged == ()
+    assert Verify(shelf, database, lambda *_: None).verify() == []
+    Restore(shelf, where, database, clock, lambda *_: None).restore()
+    assert await bodies_of(where, options) == left
+    shutil.rmtree(shelf.path)
+
+
+def emptied_packs(data):
+    db = apsw.Connection(str(data / "mail.db"), flags=apsw.SQLITE_OPEN_READONLY)
+    rows = db.execute("SELECT id FROM pack WHERE emptied > 0").fetchall()
+    db.close()
+    return [pack for (pack,) in rows]

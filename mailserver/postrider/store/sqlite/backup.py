@@ -101,8 +101,8 @@ def _open_copy(path: Path) -> apsw.Connection:
 
 def _copy(db: apsw.Connection, target: Path, progress: Progress) -> Copied:
     db.execute("BEGIN")  # one state for the rows below and for all pages
-    # What a compaction is still writing belongs to nobody.
-    rows: Any = db.execute("SELECT id, used FROM pack WHERE state != 'copying'").fetchall()
+    # What a compaction is still writing belongs to nobody; of what it has emptied the file may be gone already.
+    rows: Any = db.execute("SELECT id, used FROM pack WHERE state != 'copying' AND emptied = 0").fetchall()
     said: Any = db.execute(
         "SELECT version, min_reader, value FROM schema_version, sequence WHERE component = 'store' AND name = 'lease'"
     ).fetchone()
