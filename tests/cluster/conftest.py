@@ -54,7 +54,7 @@ def cluster(stage: Stage, player: Player) -> Cluster:
     """The cluster with our CustomResourceDefinitions in it."""
     crds = CHECKOUT / "crds"
     stage.cluster.kubectl("apply", "--server-side", "-f", str(crds))
-    stage.cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", "-f", str(crds))
+    stage.cluster.kubectl("wait", "--for=condition=Established", "--timeout=120s", "-f", str(crds))
     return stage.cluster
 
 

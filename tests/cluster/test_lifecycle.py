@@ -103,7 +103,7 @@ def test_a_declared_key_signs(site: MailSite) -> None:
         found = site.cluster.list("DkimKey", site.namespace)
         return {row["metadata"]["name"] for row in found if row["spec"]["domain"] == "keys.test"}
 
-    wait("those the domain had been given are gone", lambda: keys() == {"mine"}, 20)
+    wait("those the domain had been given are gone", lambda: keys() == {"mine"}, 60)
     site.cluster.delete("DkimKey", site.namespace, "mine")
     wait("the key is gone", lambda: site.cluster.find("DkimKey", site.namespace, "mine") is None)
 
@@ -154,8 +154,8 @@ def test_a_changed_password_secret_is_a_changed_login(site: MailSite) -> None:
     client, old, new = site.client(), ("grace@one.test", "the first password"), ("grace@one.test", "the second one")
     assert client.accepts(IMAPS, old)
     site.cluster.apply(site.namespace, secret("grace-login", password="the second one"))
-    wait("the new password works", lambda: client.accepts(IMAPS, new), 5)
-    assert not client.accepts(IMAPS, old)
+    wait("the new password works", lambda: client.accepts(IMAPS, new))
+    wait("the old one does not", lambda: not client.accepts(IMAPS, old))  # another front may be a moment behind
 
 
 def test_a_changed_limit_is_served_by_the_same_pod(site: MailSite) -> None:
@@ -164,11 +164,11 @@ def test_a_changed_limit_is_served_by_the_same_pod(site: MailSite) -> None:
     site.cluster.api.patch(path, {"spec": {"limits": {"messageSize": "1Mi"}}})
 
     def size() -> bool:
-        with smtplib.SMTP(client.address, 2525, timeout=10) as smtp:
+        with smtplib.SMTP(client.address, 2525, timeout=60) as smtp:
             smtp.ehlo()
             return smtp.esmtp_features.get("size") == str(2**20)
 
-    wait("the new limit is told", size, 30)
+    wait("the new limit is told", size, 60)
     after = site.pod()
     assert pod is not None
     assert after is not None
@@ -205,7 +205,7 @@ def test_a_deleted_domain_takes_no_mail_and_keeps_its_keys(site: MailSite) -> No
     site.cluster.delete("MailDomain", site.namespace, "brief.test")
 
     def refused() -> bool:
-        with smtplib.SMTP(client.address, 2525, timeout=10) as smtp:
+        with smtplib.SMTP(client.address, 2525, timeout=60) as smtp:
             smtp.ehlo()
             smtp.mail("somebody@elsewhere.test")
             return smtp.rcpt("hal@brief.test")[0] != 250
@@ -234,7 +234,7 @@ def test_deleting_everything_but_the_volume(site: MailSite) -> None:
     assert site.cluster.list("PersistentVolumeClaim", site.namespace)
     for kind, name in (("MailDomain", "one.test"), ("Mailbox", "alice")):
         found = wait(
-            f"{kind} says why", lambda k=kind, n=name: _not_ready(site.cluster.condition(k, site.namespace, n)), 20
+            f"{kind} says why", lambda k=kind, n=name: _not_ready(site.cluster.condition(k, site.namespace, n)), 60
         )
         assert found["message"]
 

@@ -95,8 +95,8 @@ def test_pod_earns_ready_sees_changes_and_keeps_its_claim(stage: Any, player: Pl
 
     cluster.apply(bare, config_map("two", ready="yes"))
     annotate(cluster, bare, "1")
-    pod = wait("the pod is ready", lambda: ready(cluster, bare), 10)
-    connection = http.client.HTTPConnection(pod["status"]["podIP"], 8099, timeout=5)
+    pod = wait("the pod is ready", lambda: ready(cluster, bare), 60)
+    connection = http.client.HTTPConnection(pod["status"]["podIP"], 8099, timeout=60)
     connection.request("GET", "/word")
     assert connection.getresponse().read() == b"first"
 
@@ -114,4 +114,4 @@ def test_pod_earns_ready_sees_changes_and_keeps_its_claim(stage: Any, player: Pl
         (row,) = cluster.get("Pod", bare, "s-0")["status"]["containerStatuses"]
         return bool(row["restartCount"] == 1 and row["ready"])
 
-    wait("the container was restarted", restarted, 10, lambda: json.dumps(cluster.get("Pod", bare, "s-0")["status"]))
+    wait("the container was restarted", restarted, 60, lambda: json.dumps(cluster.get("Pod", bare, "s-0")["status"]))

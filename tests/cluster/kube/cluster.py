@@ -57,7 +57,7 @@ class Cluster:
     def kubectl(self, *args: str, stdin: str = "") -> str:
         """Runs kubectl; its output, or `RefusedError` with what it said."""
         argv = [*self.prefix, str(self.kubectl_path), "--kubeconfig", str(self.kubeconfig), *args]
-        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode:
             raise RefusedError(done.stderr.strip())
         return done.stdout
@@ -131,7 +131,7 @@ def condition(found: Object, type_: str = "Ready") -> Object:
     return next((row for row in rows if row["type"] == type_), {})
 
 
-def wait(what: str, probe: Callable[[], T | None], seconds: float = 30.0, why: Callable[[], str] = str) -> T:
+def wait(what: str, probe: Callable[[], T | None], seconds: float = 60.0, why: Callable[[], str] = str) -> T:
     """Asks until the answer is neither None nor False; a TimeoutError names what was waited for, and `why` not."""
     deadline = time.monotonic() + seconds
     while True:

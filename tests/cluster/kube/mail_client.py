@@ -13,7 +13,7 @@ from typing import Any
 from kube.api import Connect, plain
 
 IMPLICIT = {465, 2465, 993, 2993}
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 @dataclass(frozen=True)

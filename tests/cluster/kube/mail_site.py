@@ -25,7 +25,7 @@ class MailSite:
     def login(self, name: str) -> tuple[str, str]:
         """Address and generated password of a Mailbox; waits for its Secret."""
         path = f"{name}-password"
-        found = wait(f"Secret {path}", lambda: self.cluster.find("Secret", self.namespace, path), 20)
+        found = wait(f"Secret {path}", lambda: self.cluster.find("Secret", self.namespace, path), 60)
         values = decoded(found)
         return values["username"], values["password"]
 
@@ -58,4 +58,4 @@ class MailSite:
     def wait_subject(self, client: MailClient, reader: str, subject: str, port: int = IMAPS) -> None:
         """Waits until the Mailbox called `reader` has a mail of that subject in its INBOX."""
         login = self.login(reader)
-        wait(f"{subject!r} for {reader}", lambda: subject in client.subjects(port, login), 20)
+        wait(f"{subject!r} for {reader}", lambda: subject in client.subjects(port, login), 60)

@@ -52,7 +52,7 @@ class Replica:
 
     def get(self, path: str) -> tuple[int, str]:
         """Answer of its probes and metrics."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
