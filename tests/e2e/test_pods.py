@@ -20,7 +20,7 @@ SMTP, SUBMISSION, SUBMISSIONS, IMAP, IMAPS = 25, 587, 465, 143, 993
 SERVER = "postrider-server"
 #: What a pod may write but its volume: a backup beside the mail itself is refused.
 BACKUPS = "/tmp/backups"
-#: Within how many seconds a new mailbox is served: the goal on two quiet cores. A busy machine gets three times as long.
+#: A new mailbox is served within so many seconds: the goal on two quiet cores. A busy machine gets three times as long.
 SECONDS = 2.0
 PATIENCE = 3 * SECONDS
 
