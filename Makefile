@@ -9,8 +9,8 @@ JOBS   ?= 3
 FUZZ_SECONDS ?= 600
 # Without bytecode each of the many processes that tests start compiles the whole server anew.
 export PYTHONDONTWRITEBYTECODE :=
-# What tests that pass have written is gigabytes.
-export PYTEST_ADDOPTS := -o tmp_path_retention_policy=failed
+# What tests that pass have written is gigabytes. A machine that is busy with something else takes its time.
+export PYTEST_ADDOPTS := -o tmp_path_retention_policy=failed -o timeout=600
 
 .DEFAULT_GOAL := help
 .PHONY: help run venv test check format crds test-peers test-crash test-cluster e2e bench fuzz clean

@@ -9,7 +9,7 @@ LETTER = b"From: alice@one.test\r\nTo: bob@one.test\r\nSubject: Hello\r\n\r\nGoo
 
 
 def run(*command, check=True, **keywords):
-    done = subprocess.run([str(word) for word in command], capture_output=True, timeout=60, check=False, **keywords)
+    done = subprocess.run([str(word) for word in command], capture_output=True, timeout=180, check=False, **keywords)
     assert not check or done.returncode == 0, (done.stdout, done.stderr)
     return done
 

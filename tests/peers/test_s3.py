@@ -31,7 +31,7 @@ def bucket(versity, monkeypatch, request):
 
 def command(*arguments):
     run = [sys.executable, "-m", "postrider", *map(str, arguments)]
-    return subprocess.run(run, capture_output=True, check=False, text=True, timeout=60)
+    return subprocess.run(run, capture_output=True, check=False, text=True, timeout=180)
 
 
 def done(*arguments):

@@ -12,7 +12,7 @@ from postrider.__main__ import COMMANDS, app
 
 def run(*arguments, **environment):
     command = [sys.executable, "-m", "postrider", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, env=environment, check=False)
 
 
 def test_options_alone_mean_serve(tmp_path):

@@ -39,7 +39,7 @@ class Traced:
         pid = self.process.pid
         for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
             os.kill(int(child), signal.SIGTERM)
-        self.process.wait(120)
+        self.process.wait(300)
 
 
 @dataclass

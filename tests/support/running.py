@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 from imapclient import IMAPClient
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from postrider.contract import dkim, files, passwords, tls
 from postrider.contract.model import Certificate, DkimKey, Domain, Mailbox, Server, Snapshot
@@ -77,7 +77,7 @@ class Running:
         named = [text for name, path in places.items() for text in (name, str(path))]
         return [sys.executable, "-m", "postrider", *named, "--fronts", "2", "--allow-tmpfs"]
 
-    def start(self, seconds=60):
+    def start(self, seconds=PATIENCE):
         ready = self.directory / "ready.json"
         ready.unlink(missing_ok=True)
         command = [*self.before, *self.command, "--ready-file", str(ready), *self.flags]
@@ -165,7 +165,7 @@ class Running:
             client.login(login, PASSWORD)
             yield client
 
-    def messages(self, login, folder="INBOX", count=1, seconds=60):
+    def messages(self, login, folder="INBOX", count=1, seconds=PATIENCE):
         """The raw messages of a folder, once there are at least `count`."""
         end = time.monotonic() + seconds
         with self.imap(login) as client:
@@ -179,7 +179,7 @@ class Running:
                 found += client.fetch(uids[start : start + FETCHED], ["BODY.PEEK[]"]).values()
             return [row[b"BODY[]"] for row in found]
 
-    def terminate(self, seconds=60):
+    def terminate(self, seconds=PATIENCE):
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 

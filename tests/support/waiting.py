@@ -2,8 +2,11 @@
 
 import time
 
+#: Seconds: a machine that others use too may take many times as long as a quiet one.
+PATIENCE = 180
 
-def wait_until(it_is_so, seconds=60):
+
+def wait_until(it_is_so, seconds=PATIENCE):
     """Raises AssertionError when it is not so in time: the background gives way to everybody, and may need long."""
     end = time.monotonic() + seconds
     while not it_is_so():

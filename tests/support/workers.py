@@ -2,6 +2,8 @@
 
 import threading
 
+from waiting import PATIENCE
+
 
 class Workers:
     """Runs functions in threads and raises what they raised."""
@@ -21,7 +23,7 @@ class Workers:
         self.threads.append(thread)
         thread.start()
 
-    def join(self, seconds=60):
+    def join(self, seconds=PATIENCE):
         for thread in self.threads:
             thread.join(seconds)
             assert not thread.is_alive(), "a client hangs"

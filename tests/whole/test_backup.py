@@ -14,7 +14,7 @@ from running import PASSWORD, snapshot
 
 def command(*arguments):
     run = [sys.executable, "-m", "postrider", *map(str, arguments)]
-    done = subprocess.run(run, capture_output=True, check=False, text=True, timeout=60)
+    done = subprocess.run(run, capture_output=True, check=False, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -155,7 +155,7 @@ def test_the_queue_balances_whatever_becomes_of_fronts(two):
         os.kill(fronts[0], signal.SIGCONT)
         wait_until(lambda gone=fronts[1]: gone not in processes(one).values())
         time.sleep(0.5)
-    wait_until(lambda: one.get("/readyz")[0] == 200 and not one.counters().get("queued"), seconds=120)
+    wait_until(lambda: one.get("/readyz")[0] == 200 and not one.counters().get("queued"))
     stop.set()
     watching.join()
     assert not wrong

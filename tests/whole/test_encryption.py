@@ -65,7 +65,7 @@ def index_files(data):
 
 def command(*words):
     line = [sys.executable, "-m", "postrider", *words]
-    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=180)
 
 
 def masters_of(data):

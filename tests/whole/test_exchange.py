@@ -7,7 +7,7 @@ import sys
 
 def tool(*arguments):
     command = [sys.executable, "-m", "postrider", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=False)
 
 
 def test_mail_is_imported_and_exported_while_the_server_runs(shared, alice, tmp_path):
@@ -26,7 +26,7 @@ def test_mail_is_imported_and_exported_while_the_server_runs(shared, alice, tmp_
         done = tool("import", tmp_path / "Maildir", alice, "--data", data)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith("2 messages imported")
-        assert (1, b"EXISTS") in client.idle_check(timeout=60)
+        assert (1, b"EXISTS") in client.idle_check(timeout=180)
         client.idle_done()
         [row] = client.fetch([1], ["FLAGS", "INTERNALDATE", "BODY.PEEK[]"]).values()
         assert set(row[b"FLAGS"]) - {b"\\Recent"} == {b"\\Seen", b"\\Flagged"}

@@ -91,7 +91,7 @@ def test_writes_that_fail_are_answered_451_and_what_comes_after_is_taken(make_se
 def test_a_second_server_waits_and_then_refuses(shared, alice, bob):
     command = [*shared.command, "--lock-seconds", "0.5", *shared.flags]
     start = time.monotonic()
-    second = subprocess.run(command, capture_output=True, check=False, text=True, timeout=60)
+    second = subprocess.run(command, capture_output=True, check=False, text=True, timeout=180)
     assert second.returncode != 0
     assert time.monotonic() - start > 0.5
     writer = processes(shared)["writer-0"]
@@ -111,7 +111,7 @@ def test_a_data_directory_that_cannot_be_used_is_told_in_one_line(make_server, c
     packs = server.directory / "data" / "packs"
     shutil.rmtree(packs)
     packs.write_text("no directory")
-    failed = subprocess.run([*server.command, *server.flags], capture_output=True, check=False, text=True, timeout=60)
+    failed = subprocess.run([*server.command, *server.flags], capture_output=True, check=False, text=True, timeout=180)
     assert failed.returncode == 1
     errors = [event for event in map(json.loads, failed.stderr.splitlines()) if event["level"] not in ("info", "debug")]
     assert [event["event"] for event in errors] == ["server.failed"]

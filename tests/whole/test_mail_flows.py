@@ -144,7 +144,7 @@ def assert_each_once(server, recipients, sent, verify_every):
     found = {}
     for address in recipients:
         wanted = sum(to == address for to, _ in sent.values())
-        for message in server.messages(address, count=wanted, seconds=60) if wanted else []:
+        for message in server.messages(address, count=wanted) if wanted else []:
             name = fields(message, "X-Name")[0].split()[1].decode()
             assert name not in found, f"{name} is stored twice"
             body = message.partition(b"\r\n\r\n")[2]

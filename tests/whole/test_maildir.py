@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 from letters import letter
 from running import snapshot
+from waiting import PATIENCE
 from workers import Workers
 
 from postrider.contract.model import Storage
@@ -44,7 +45,7 @@ def shown(server, user, folder=""):
     return found
 
 
-def wait(look, wanted, seconds=60):
+def wait(look, wanted, seconds=PATIENCE):
     """The keeper gives way to everybody: where others need all processors it takes its time."""
     end = time.monotonic() + seconds
     while (found := look()) != wanted:

@@ -62,7 +62,7 @@ class Recording:
             senders = Workers()
             for number in range(SENDERS):
                 senders.run(self._send, number, count)
-            senders.join(120)
+            senders.join(300)
         server.kill()
         self.after = asyncio.run(bodies(self.data))
 

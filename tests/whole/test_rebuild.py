@@ -24,7 +24,7 @@ def picture(server, login):
 
 def command(server, *words):
     line = [sys.executable, "-m", "postrider", "store", *words, "--data", str(server.directory / "data")]
-    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, check=False, capture_output=True, text=True, timeout=180)
 
 
 def test_a_lost_database_is_made_again(make_server, ca):

@@ -48,7 +48,7 @@ async def copy_and_kill(data, enough):
 
 async def copy_when_free(store):
     """A copy, tried until what was left behind is cleared away."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while True:
             try:
                 return await Actions(store.writer, ALICE).copy(INBOX, range(1, MANY + 1), SENT)

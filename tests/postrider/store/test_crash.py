@@ -61,7 +61,7 @@ class Load:
 
     async def reach(self, count):
         """Until so many are acknowledged."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while len(self.acknowledged) < count:
                 await asyncio.sleep(0.005)
 
@@ -223,7 +223,7 @@ async def test_a_failed_sync_ends_the_process(place, call, blobs, first):
         process.kill()
         raise
     await asyncio.gather(*(load.deliver(store, 500) for _ in range(3)))
-    assert await asyncio.to_thread(process.wait, 60) == 74
+    assert await asyncio.to_thread(process.wait, 180) == 74
     log = [json.loads(line) for line in process.stderr.read().decode().splitlines()]
     process.stderr.close()
     assert log[-1]["event"] == "store.fatal"
@@ -263,7 +263,7 @@ async def test_a_failed_write_refuses_its_batch_alone(place):
     await store.close()
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         os.kill(int(child), signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(180) == 0
 
 
 @needs_strace
@@ -285,7 +285,7 @@ async def test_a_failed_commit_refuses_its_batch_and_leaves_no_record(place):
     await store.close()
     for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
         os.kill(int(child), signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(180) == 0
     rows = dump(data)
     lose(data)
     done = again(data)

@@ -97,7 +97,7 @@ async def test_power_loss_while_packs_are_compacted(place, count, images):
     store = await connect(data, place / "s")
     history = History()
     await history.play(store, count)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(180):
         while (data / "packs" / "00000001.pack").exists():
             await asyncio.sleep(0.05)
     await history.flag(store, max(history.states[-1]))  # no body comes with it: nobody syncs it before the end

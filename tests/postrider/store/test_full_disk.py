@@ -20,7 +20,7 @@ def test_a_full_disk(tmp_path):
     )
     if probe.returncode:
         pytest.skip(f"no mount namespaces here: {probe.stderr.decode().strip()}")
-    run = subprocess.run(["unshare", "-m", "sh", "-c", line], capture_output=True, check=False, timeout=60)
+    run = subprocess.run(["unshare", "-m", "sh", "-c", line], capture_output=True, check=False, timeout=180)
     assert run.returncode == 0, run.stderr.decode()
     said = json.loads(run.stdout)
     assert said.pop("kept") > 20
