@@ -10,9 +10,15 @@ import typer
 
 from postrider_operator.cli.arguments import Files
 from postrider_operator.local.run import CannotStart, Local, Options
-from postrider_operator.local.server import ServerFailed
+from postrider_operator.local.server import HIGHEST_BASE, ServerFailed
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
+
+
+def _ports(text: str) -> str:
+    if text not in ("", "auto") and not (text.isascii() and text.isdigit() and int(text) <= HIGHEST_BASE):
+        raise typer.BadParameter(f"{text!r} is neither 'auto' nor a number up to {HIGHEST_BASE}")
+    return text
 
 
 @app.command()
@@ -25,6 +31,7 @@ def up(  # noqa: PLR0913 -- each parameter is a flag
         typer.Option(
             help="auto, or BASE: BASE+25, +587, +465, +143, +993, +80, +90. Not given: 10025 ... when free, else auto.",
             show_default=False,
+            callback=_ports,
         ),
     ] = "",
     resolver: Annotated[

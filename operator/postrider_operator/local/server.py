@@ -27,6 +27,8 @@ WELL_KNOWN: Mapping[str, int] = {
     "health": 80,
     "metrics": 90,
 }
+#: The largest number that can be added to all of them.
+HIGHEST_BASE = 65535 - max(WELL_KNOWN.values())
 ADDRESS = "127.0.0.1"
 
 #: Seconds the server gets to finish what it accepted, and some more until it is killed.

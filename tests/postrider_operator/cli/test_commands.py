@@ -107,6 +107,13 @@ def test_dns_knows_a_domain_however_it_is_written(tmp_path: Path) -> None:
     assert "is not a domain name" in run("dns", QUICKSTART, "--data", tmp_path, "--domain", "☃..x").output
 
 
+def test_ports_that_there_are_not_are_told() -> None:
+    for ports in ("abc", "64543", "-1"):
+        found = run("up", QUICKSTART, "--ports", ports)
+        assert found.exit_code == 2
+        assert f"'{ports}' is neither 'auto' nor a number up to 64542" in found.output.replace("\n", " ")
+
+
 def test_a_missing_path_is_told() -> None:
     for command in ("up", "lint", "render", "dns"):
         found = run(command, "/nowhere/at/all")
