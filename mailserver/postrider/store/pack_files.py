@@ -47,9 +47,9 @@ def short_packs(directory: Path, known: Mapping[int, int]) -> list[int]:
 
 
 def is_being_copied(directory: Path, pack_id: int) -> bool:
-    """Whether copies were still being written into a pack."""
+    """Whether copies were still being written into a pack, or nothing yet: it does not say that it is one."""
     with pack_path(directory, pack_id).open("rb") as file:
-        return records.has_copies(file.read(FILE_HEADER.size))
+        return not file.read(FILE_HEADER.size).strip(b"\0")
 
 
 def sync_directory(directory: Path) -> None:
@@ -172,7 +172,7 @@ class PackFile:
     """One pack that is written: preallocated where there is room, so that a full disk shows at write, not at sync."""
 
     def __init__(self, fd: int, pack_id: int, end: int, limit: int, header: bytes = b"") -> None:
-        """`header`: what is to be written in the place of the first octets when it is sealed."""
+        """`header`: the file's first octets, where they come when it is sealed."""
         self.fd = fd
         self.id = pack_id
         #: Where the next record goes.
@@ -187,18 +187,19 @@ class PackFile:
     def create(cls, directory: Path, pack_id: int, limit: int, now: int, *, copies: bool = False) -> PackFile:
         """Begin a pack; a file of that number is replaced. Raises OSError, SyncFailed.
 
-        With `copies` it says, until it is sealed, that nobody relies on what is in it.
+        Of `copies`: that it is a pack it says when it is sealed. Nobody relies on what is in it before.
         """
-        path = pack_path(directory, pack_id)
+        path, header = pack_path(directory, pack_id), records.pack_file_header(pack_id, now)
         path.unlink(missing_ok=True)  # left by an attempt that failed; no committed record is in it
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             _preallocate(fd, 0, limit)
-            os.pwrite(fd, records.pack_file_header(pack_id, now, copies=copies), 0)
+            if not copies:
+                os.pwrite(fd, header, 0)
         except OSError:
             os.close(fd)
             raise
-        made = cls(fd, pack_id, FILE_HEADER.size, limit, records.pack_file_header(pack_id, now) if copies else b"")
+        made = cls(fd, pack_id, FILE_HEADER.size, limit, header if copies else b"")
         made.sync_all()
         sync_directory(directory)
         return made

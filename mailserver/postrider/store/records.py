@@ -18,11 +18,9 @@ import msgspec
 
 from postrider.store.codecs import PLAIN, frame_count
 
-FILE_HEADER: Final = struct.Struct("<8sHHIqq")  # magic, version, state, pack id, created, reserved
+FILE_HEADER: Final = struct.Struct("<8sHHIqq")  # magic, version, reserved, pack id, created, reserved
 FILE_MAGIC: Final = b"PostPack"
 FILE_VERSION: Final = 1
-#: State of a pack while copies are written into it; that of others is 0.
-_COPIES: Final = int.from_bytes(b"CP", "little")
 VERSION: Final = 2
 #: Without meta and table.
 BARE: Final = 1
@@ -139,17 +137,9 @@ def unpack_head(header: Header, head: bytes) -> tuple[bytes, list[Frame]]:
     return head[: header.meta], frames
 
 
-def pack_file_header(pack_id: int, created: int, *, copies: bool = False) -> bytes:
-    """The first bytes of a pack; of one that holds nothing but copies, and not all of them yet."""
-    return FILE_HEADER.pack(FILE_MAGIC, FILE_VERSION, _COPIES if copies else 0, pack_id, created, 0)
-
-
-def has_copies(raw: bytes) -> bool:
-    """Whether these are the first bytes of a pack into which copies are written."""
-    if len(raw) < FILE_HEADER.size:
-        return False
-    magic, _, state, _, _, _ = FILE_HEADER.unpack_from(raw)
-    return bool(magic == FILE_MAGIC and state == _COPIES)
+def pack_file_header(pack_id: int, created: int) -> bytes:
+    """The first bytes of a pack."""
+    return FILE_HEADER.pack(FILE_MAGIC, FILE_VERSION, 0, pack_id, created, 0)
 
 
 def check_file_header(raw: bytes, pack_id: int) -> None:

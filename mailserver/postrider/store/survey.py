@@ -84,12 +84,12 @@ def look_through(directory: Path, progress: Progress) -> Survey:
     ids = pack_ids(directory)
     for done, pack in enumerate(ids):
         progress("reading packs", done, len(ids))
-        if _is_blank(directory, pack):
+        # Copies that were being made when the writer ended: nothing is said to be in them before they are sealed.
+        copies = is_being_copied(directory, pack)
+        if copies and _is_blank(directory, pack):
             survey.blank.append(pack)
             continue
         survey.used[pack] = FILE_HEADER.size
-        # Copies that were being made when the writer ended: nothing is said to be in them before they are sealed.
-        copies = is_being_copied(directory, pack)
         for found in read_pack(directory, pack):
             wrong = found if isinstance(found, Damage) else _enter(survey, directory, found)
             if wrong and not copies:
@@ -187,9 +187,7 @@ def _batch_before(directory: Path, last: Entry) -> tuple[int, list[Found | Damag
 
 
 def _is_blank(directory: Path, pack: int) -> bool:
-    """Whether the writer ended before the file's first octets were durable."""
-    if is_pack(directory, pack):
-        return False
+    """Whether the writer ended before anything in the file was durable."""
     with pack_path(directory, pack).open("rb") as file:
         return not _any(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
