@@ -10,7 +10,7 @@ from pathlib import Path
 
 import live_tree
 import pytest
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 from postrider.store.search.lookup import IndexLookup
 from postrider.store.search.wanted import Has, Part
@@ -63,13 +63,14 @@ async def test_the_index_is_whole_however_often_its_writer_is_killed(server):
             client.noop()
             time.sleep(chance.random())
             assert len(client.search(["TEXT", "needle"])) == stored
+            wait_until(lambda: server.events("search.rebuilt"))  # killed while it makes the file, it does so twice
             os.kill(_pids(server)[-1], signal.SIGKILL)
             assert len(client.search(["BODY", "the needle of"])) == stored
             wait_until(lambda turn=turn: len(_pids(server)) > turn)
         uidvalidity = client.folder_status("INBOX", ["UIDVALIDITY"])[b"UIDVALIDITY"]
     lookup = IndexLookup(server.directory / "data", Events())
     account = account_of(server.snapshot.mailboxes[0].namespace, "alice@one.test")
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while (covered := await lookup.covered(account, uidvalidity)) is None or covered.uid < 6 * 60:
         assert time.monotonic() < end, covered
         await asyncio.sleep(0.1)

@@ -10,6 +10,7 @@ import time
 
 from letters import fields
 from running import PASSWORD, snapshot
+from waiting import PATIENCE
 
 
 def command(*arguments):
@@ -47,7 +48,7 @@ class Load:
                 count += 1
 
     def reach(self, count):
-        end = time.monotonic() + 60
+        end = time.monotonic() + PATIENCE
         while len(self.acknowledged) < count:
             assert time.monotonic() < end
             time.sleep(0.01)

@@ -15,7 +15,7 @@ import pytest
 from faults import processes, traced
 from letters import fields, letter
 from running import snapshot
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 
 needs_strace = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
@@ -124,7 +124,7 @@ def test_a_second_server_takes_over_when_the_first_ends(make_server, ca):
     with server.submission("alice@one.test") as client:
         assert send(client, "first")[0] == 250
     ready = server.directory / "second.json"
-    command = [*server.command, *server.flags, "--ready-file", str(ready)]
+    command = [*server.command, *server.flags, "--lock-seconds", str(PATIENCE), "--ready-file", str(ready)]
     second = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(1)
     assert not ready.exists()
@@ -176,7 +176,7 @@ class SmallDisk:
 
 def until_taken(client, name):
     """Send until it is taken: the server looks at the disk now and then."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE
     while (answer := send(client, name))[0] != 250:
         assert answer[0] == 452
         assert time.monotonic() < end
