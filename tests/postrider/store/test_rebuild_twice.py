@@ -141,3 +141,13 @@ def test_rebuilds_of_one_second_put_a_database_aside_each(data, options):
     assert len({*names}) == 3
     shutil.copy(data / names[0], data / "mail.db")
     assert dump(data) == rows
+
+
+def test_the_old_wal_is_kept_where_a_rebuild_was_killed_over_it(data, options):
+    """The old database had its new name, its WAL did not."""
+    fill(data, options, intake(ALICE))
+    (data / "mail.db").rename(data / "mail.db.before-1")
+    (data / "mail.db-wal").write_bytes(b"the last changes")
+    aside = again(data).put_aside
+    assert (data / f"{aside}-wal").read_bytes() == b"the last changes"
+    assert again(data).put_aside not in ("", aside)

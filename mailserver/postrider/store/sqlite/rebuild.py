@@ -299,21 +299,19 @@ class Rebuild:
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         old = directory.database_path(self._path)
-        if old.exists():
-            self._done.put_aside = aside = self._free_name(f"{old.name}.before-{self._now}")
-            for ending in ("", "-wal", "-shm"):  # in this order: without its WAL the old one must not be served
-                part = Path(f"{old}{ending}")
-                if part.exists():
-                    part.rename(self._path / f"{aside}{ending}")
-        for ending in ("-wal", "-shm"):
-            Path(f"{old}{ending}").unlink(missing_ok=True)
+        aside = self._free_name(f"{old.name}.before-{self._now}")
+        for ending in ("", "-wal", "-shm"):  # in this order: without its WAL the old one must not be served
+            part = Path(f"{old}{ending}")
+            if part.exists():  # the WAL alone is there where a rebuild was killed just here
+                part.rename(self._path / f"{aside}{ending}")
+                self._done.put_aside = aside
         draft.rename(old)
         sync_directory(self._path)
 
     def _free_name(self, name: str) -> str:
         """The name, or one like it where there was a rebuild in this second already."""
         names = itertools.chain((name,), (f"{name}.{number}" for number in itertools.count(2)))
-        return next(name for name in names if not (self._path / name).exists())
+        return next(name for name in names if not any(self._path.glob(f"{name}*")))
 
 
 def _count_packs(db: apsw.Connection, survey: Survey, first: int) -> None:
