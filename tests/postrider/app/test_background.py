@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import os
 
 import pytest
 
@@ -66,3 +67,12 @@ async def test_a_generation_that_is_not_there_is_not_loaded(settings, writer):
     work = background.BackgroundWork(settings, Events(io.StringIO()), {})
     with pytest.raises(background.child.NoSnapshot):
         await work.load(8)
+
+
+def test_fronts_and_writer_go_first(monkeypatch):
+    """Whole servers are tested without: see busy_machine."""
+    asked = []
+    monkeypatch.setattr(os, "nice", asked.append)
+    monkeypatch.setattr(os, "sched_setscheduler", lambda _pid, policy, _param: asked.append(policy))
+    background._give_way()
+    assert asked == [background.NICENESS, os.SCHED_IDLE]
