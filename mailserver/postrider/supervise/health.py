@@ -7,10 +7,11 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
@@ -55,7 +56,7 @@ def metrics(health: Health) -> Starlette:
 
     async def read(_: Request) -> Response:
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=health.metrics_directory)  # type: ignore[no-untyped-call]
+        registry.register(_Processes(health.metrics_directory))
         registry.register(_StoreCounters(await health.counters()))
         text = await asyncio.to_thread(generate_latest, registry)
         return Response(text, media_type=CONTENT_TYPE_LATEST)
@@ -69,6 +70,24 @@ def metrics(health: Health) -> Starlette:
 def forget(directory: str, pid: int | None) -> None:
     """A process is dead: its gauges (open connections, say) count no more, its counters do."""
     mark_process_dead(pid, directory)  # type: ignore[no-untyped-call]
+
+
+class _Processes(Collector):
+    """What all processes counted; a file that one of them is making at this moment has not even a length yet."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+
+    def collect(self) -> Iterator[Metric]:
+        files = [str(file) for file in Path(self._directory).glob("*.db") if _has_begun(file)]
+        yield from MultiProcessCollector.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+
+
+def _has_begun(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except FileNotFoundError:  # its process is dead
+        return False
 
 
 class _StoreCounters(Collector):
