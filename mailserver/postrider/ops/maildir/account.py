@@ -87,6 +87,9 @@ class AccountMaildir:
 
     async def look(self) -> None:
         """Take in what was dropped, put back what was removed, in directories where somebody was at work."""
+        if self._cursor < 0:
+            await self.mend()
+            return
         if self._root_mark != self._mark_root():
             await self._arrange()
             await self._adopt_directories()

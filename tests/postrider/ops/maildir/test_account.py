@@ -43,6 +43,12 @@ async def agrees(site):
     assert {names.plus_entry(name).removeprefix(".") or name: messages for name, messages in kept.items()} == shown
 
 
+async def test_a_look_may_come_before_the_first_full_pass(site):
+    """Nobody has opened the account, and there is no directory of it yet."""
+    assert await site.look()
+    assert set(site.shown()) == {"INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"}
+
+
 async def test_names_say_what_other_programs_want_to_know(site):
     await site.commit(append(INBOX, letter(1), letter(2), letter(3)))
     await site.commit(set_flags([2], Flag.SEEN | Flag.ANSWERED, ["$Forwarded", "urgent"]))
