@@ -43,8 +43,9 @@ async def agrees(site):
     assert {names.plus_entry(name).removeprefix(".") or name: messages for name, messages in kept.items()} == shown
 
 
-async def test_a_look_may_come_before_the_first_full_pass(site):
-    """Nobody has opened the account, and there is no directory of it yet."""
+async def test_a_look_may_come_before_the_first_full_pass(site, monkeypatch):
+    """There is no directory of the account yet, and no account: who reads in the background opens none."""
+    monkeypatch.setattr(site.reader, "_ensure", None)
     assert await site.look()
     assert set(site.shown()) == {"INBOX", "Archive", "Drafts", "Junk", "Sent", "Trash"}
 
