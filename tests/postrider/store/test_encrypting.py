@@ -21,7 +21,9 @@ from stored import ALICE, BOB, EVERY_LANE, INBOX, MASTERS, NOON, StillClock, app
 
 from postrider.store import open as stores
 from postrider.store import transactions as t
+from postrider.store.journal import About
 from postrider.store.keyring import Masters
+from postrider.store.meta import incoming
 from postrider.store.open import keyring, open_local
 from postrider.store.pack_files import pack_ids
 from postrider.store.records import KEY_NONE, KIND_BODY
@@ -54,6 +56,9 @@ class Told:
 
     def emit(self, event, **fields):
         self.events.append((event, fields))
+
+    def fields(self, event):
+        return dict(self.events)[event]
 
     def names(self):
         return [name for name, _ in self.events if name.startswith("store.encr")]
@@ -267,6 +272,44 @@ async def test_killed_at_any_step_it_loses_nothing_and_goes_on(data, options, se
     finally:
         shutil.rmtree(where, ignore_errors=True)
         committer.close()
+
+
+@pytest.mark.parametrize("about", [lambda batch: About(batch, snapshot=batch + 1, slice=4), About])
+def test_packs_that_no_commit_came_to_tell_of_are_no_obstacle(data, options, sealed, clock, about):
+    """Killed when slices of a snapshot, or the records of batches, had filled a pack since the last COMMIT."""
+    fill(data, options)
+    committer = SqliteCommitter(data, options)
+    committer.commit([t.Subscribe(ALICE, "Somewhere", True)])
+    for _ in range(3):
+        committer._journal.write(WORD + random.Random(1).randbytes(200_000), about(committer._journal.batch))
+    where = data.with_name(data.name + "-copy")
+    try:
+        shutil.copytree(data, where, ignore=shutil.ignore_patterns("*-shm"))
+        committer.close()
+        other = SqliteCommitter(where, replace(sealed, keys=keyring(where, MASTERS)))
+        until(other, clock, finished(other))
+        other.close()
+        assert seen(where) == [] == clear_bodies(where)
+    finally:
+        shutil.rmtree(where, ignore_errors=True)
+
+
+def test_a_pack_with_mail_that_the_database_does_not_know_stays(data, options, sealed, clock, told):
+    """The database is an older one: a rebuild can find that mail."""
+    fill(data, options)
+    committer = SqliteCommitter(data, options)
+    committer._packs.begin_next(NOON)
+    committer._packs.append(incoming(letter(90, ALICE), 10_000, lambda *_: "INBOX", apart=False), NOON)
+    committer._packs.begin_next(NOON)
+    unknown = max(pack_ids(data / "packs")) - 1
+    committer.close()
+    committer = SqliteCommitter(data, sealed)
+    until(committer, clock, lambda: "store.encryption_waits" in told.names())
+    turn(committer, clock)
+    committer.close()
+    assert unknown in pack_ids(data / "packs")
+    reason = told.fields("store.encryption_waits")["reason"]
+    assert reason == "the database knows nothing of 1 packs with something in the clear"
 
 
 def test_a_rest_is_short_however_long_the_machine_stood_still(clock):

@@ -27,7 +27,7 @@ from postrider.store.packs import Packs, Recovered
 from postrider.store.space import Space
 from postrider.store.sqlite import database, ledger, queue, removal
 from postrider.store.sqlite.checkpoint import Checkpointer
-from postrider.store.sqlite.compaction import clear_away
+from postrider.store.sqlite.compaction import clear_away, take_in
 from postrider.store.sqlite.files import check_database
 from postrider.store.sqlite.handlers import HANDLERS
 from postrider.store.sqlite.hands import Hands, Store
@@ -92,6 +92,7 @@ class SqliteCommitter:
         if short:
             self._emit("store.damaged", packs=short)
         recovered = self._packs.open(known, self._now(), last_batch(self._db))
+        take_in(self._db, self._packs.directory)
         self._journal = Journal(self._db, self._packs, self._now)
         self._journal.recover()
         unsynced = partial(self._transact, synced=False)

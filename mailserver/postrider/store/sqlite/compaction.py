@@ -18,13 +18,16 @@ import apsw
 from postrider.store.blobs import SyncFailed
 from postrider.store.compactor import Copied, Copying, Move
 from postrider.store.directory import may_delete_packs
-from postrider.store.pack_files import pack_path, sync_directory
+from postrider.store.journal import unpack_about
+from postrider.store.pack_files import pack_ids, pack_path, sync_directory
 from postrider.store.packs import Packs
-from postrider.store.records import FILE_HEADER
+from postrider.store.records import FILE_HEADER, KIND_JOURNAL
 from postrider.store.sqlite import database
 from postrider.store.sqlite.hands import Transact
+from postrider.store.sqlite.journal import last_batch
 from postrider.store.sqlite.rota import Portion
 from postrider.store.sqlite.transaction import Running
+from postrider.store.survey import Damage, read_pack
 
 #: A sealed pack of which a larger part is dead is worth it.
 DEAD_PART = 0.5
@@ -97,6 +100,11 @@ class Compaction:
             self._remove_empty(now)
             return self._begin(now)
         return True
+
+    def can_clear(self, packs: set[int]) -> bool:
+        """Whether some of these packs are there to be compacted."""
+        rows: Any = self._db.execute("SELECT id FROM pack")
+        return bool(packs & {pack for (pack,) in rows} - self.damaged)
 
     def look_now(self) -> None:
         """Do not wait until it is time to look."""
@@ -232,6 +240,37 @@ def clear_away(db: apsw.Connection, directory: Path) -> None:
         pack_path(directory, pack).unlink(missing_ok=True)
     with db:
         db.executemany("DELETE FROM pack WHERE id = ?", rows)
+
+
+def take_in(db: apsw.Connection, directory: Path) -> None:
+    """At a start, before the outbox is written: packs that the last writer died over have rows, and are dead.
+
+    That is where they hold nothing but slices of a snapshot that did not come to its end, and what the outbox has too.
+    Any other pack without a row stays as it is: a rebuild may find mail in it. Raises OSError.
+    """
+    known: Any = db.execute("SELECT id FROM pack")
+    unknown = {*pack_ids(directory)} - {pack for (pack,) in known}
+    outbox: Any = db.execute("SELECT min(batch) FROM outbox").fetchone()
+    last = last_batch(db)
+    ends = {pack: _end_of_dead(directory, pack, range(outbox[0] or last + 1, last + 1)) for pack in unknown}
+    with db:
+        db.executemany(
+            "INSERT INTO pack (id, used, dead) VALUES (?1, ?2, ?2 - ?3)",
+            [(pack, end, FILE_HEADER.size) for pack, end in ends.items() if end],
+        )
+
+
+def _end_of_dead(directory: Path, pack: int, outbox: range) -> int:
+    """Where the records of a pack end if all are in the outbox, or slices of snapshots begun by then; else 0."""
+    end = FILE_HEADER.size
+    for found in read_pack(directory, pack):
+        if isinstance(found, Damage) or found.header.kind != KIND_JOURNAL:
+            return 0
+        about = unpack_about(found.meta)
+        if about.batch not in outbox if not about.snapshot else about.batch >= outbox.stop:
+            return 0
+        end = found.start + found.header.length
+    return end
 
 
 def _live(db: apsw.Connection, pack: int) -> Collection[int]:

@@ -38,7 +38,7 @@ _BEGUN, _LEFTOVERS, _DONE, _TRIED = 1, 2, 3, 4
 #: Seconds of a slice between two batches, and copies of one at most.
 _SLICE = 0.008
 _MOST = 200
-#: Octets of a database that is written anew while the server runs (half a second), and at a start (killed after 90).
+#: Octets of a database that is written anew while the server runs (half a second), and at a start.
 _QUICK, _AT_START = 32 * 1024 * 1024, 1024 * 1024 * 1024
 _WHEN = "`store compact`, or up to 1 GiB the server's next start, which write the database anew, with no free space"
 #: Seconds between two looks at what others are to do first.
@@ -133,7 +133,7 @@ class Encryption:
         self._stopping.set()
         self.join()
 
-    def _then(self, step: Callable[[], float], rest: float = 0.0) -> float:
+    def _then(self, step: Callable[[], float] | None, rest: float = 0.0) -> float:
         self._step = step
         return rest
 
@@ -145,8 +145,7 @@ class Encryption:
 
     def _begin(self) -> float:
         if self._noted(_STAGE) in (_LEFTOVERS, _DONE, _TRIED):
-            self._step = None
-            return 0.0
+            return self._then(None)
         if not self._ever():
             return self._finish()
         self._keys, self._round, self._unreadable = {}, Round(), 0
@@ -319,13 +318,15 @@ class Encryption:
             return self._packs_done()
         if store.packs.pack in dirty:
             store.packs.begin_next(int(self._hands.clock.now()))
+        if not self._compaction.can_clear(dirty):
+            self._wait_for(f"the database knows nothing of {len(dirty)} packs with something in the clear")
+            return self._then(self._look_at_packs, IDLE)
         self._compaction.unclean = dirty
         return self._then(self._wait_for_compaction)
 
     def _wait_for_compaction(self) -> float:
         compaction = self._compaction
-        rows: Any = self._store.db.execute("SELECT id FROM pack").fetchall()
-        if compaction.unclean & {pack for (pack,) in rows} - compaction.damaged:
+        if compaction.can_clear(compaction.unclean):
             if not compaction.running:  # files go when nobody has needed them for a while
                 compaction.look_now()
             return self._then(self._wait_for_compaction, _LATER)
@@ -336,8 +337,7 @@ class Encryption:
         if database.size(self._store.db) > _QUICK:
             self._note(_STAGE, _LEFTOVERS)
             self._wait_for(_WHEN)
-            self._step = None
-            return 0.0
+            return self._then(None)
         return self._then(self._write_anew)
 
     # -- the database ----------------------------------------------------------------------------------------------
@@ -365,8 +365,7 @@ class Encryption:
             damaged = sorted(self._compaction.damaged)
             self._emit("store.encrypted", unreadable=self._unreadable, damaged_packs=damaged)
         self._note(_STAGE, _BEGUN if self._unreadable else _DONE)
-        self._step = None
-        return 0.0
+        return self._then(None)
 
     # -- small things ----------------------------------------------------------------------------------------------
 
