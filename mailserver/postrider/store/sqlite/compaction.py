@@ -243,10 +243,10 @@ def clear_away(db: apsw.Connection, directory: Path) -> None:
 
 
 def take_in(db: apsw.Connection, directory: Path) -> None:
-    """At a start, before the outbox is written: packs that the last writer died over have rows, and are dead.
+    """At a start, before the outbox is written again: give rows to packs that no COMMIT came to tell of.
 
-    That is where they hold nothing but slices of a snapshot that did not come to its end, and what the outbox has too.
-    Any other pack without a row stays as it is: a rebuild may find mail in it. Raises OSError.
+    They are dead: nothing is in them but slices of a snapshot that did not come to its end, and what the outbox has
+    too. Any other pack without a row stays as it is: a rebuild may find mail in it. Raises OSError.
     """
     known: Any = db.execute("SELECT id FROM pack")
     unknown = {*pack_ids(directory)} - {pack for (pack,) in known}
@@ -267,7 +267,8 @@ def _end_of_dead(directory: Path, pack: int, outbox: range) -> int:
         if isinstance(found, Damage) or found.header.kind != KIND_JOURNAL:
             return 0
         about = unpack_about(found.meta)
-        if about.batch not in outbox if not about.snapshot else about.batch >= outbox.stop:
+        dead = about.batch < outbox.stop if about.snapshot else about.batch in outbox
+        if not dead:
             return 0
         end = found.start + found.header.length
     return end
